@@ -1,0 +1,105 @@
+"""Refuses what cannot work, with every reason at once, before a file is written.
+
+This is the only gate that typed answers, `--no-input`, `--replay` and cruft all pass through, so
+it trusts nothing, not even that a choice is one of the options.
+"""
+
+import sys
+
+sys.path.pop(0)  # the shared folder of temporary files: a stray json.py there would be imported
+import json
+import keyword
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+# JSON survives every character in an answer: it never holds three quotes in a row.
+ctx = json.loads(r"""{{ cookiecutter | jsonify }}""")
+
+FREE_TEXT = ("project_name", "project_slug", "package_name", "description", "full_name", "email")
+FREE_TEXT += ("copyright_year",)
+DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(10))}
+TAKEN = {  # modules and distributions that the project imports, or that its tools install
+    "absl", "colorama", "cookiecutter", "docopt", "filelock", "flit", "flit_core", "fsspec", "git",
+    "gitpython", "grpc", "jinja2", "jsonpickle", "lightning", "lightning_fabric",
+    "lightning_utilities", "markdown", "matplotlib", "mpl_toolkits", "mpmath", "munch", "networkx",
+    "numpy", "packaging", "pillow", "pil", "pip", "pkg_resources", "pre_commit", "protobuf",
+    "pylab", "pytest", "pytorch_lightning", "ruff", "sacred", "setuptools", "six", "src", "sympy",
+    "tensorboard", "test", "tests", "torch", "torchgen", "torchmetrics", "torchvision", "tqdm",
+    "triton", "typing_extensions", "werkzeug", "wheel", "wrapt", "yaml",
+}  # fmt: skip
+errors = []
+
+if os.listdir("."):
+    errors.append(
+        "the folder is there and not empty; to bring a project up to date, use `cruft update`, "
+        "or choose another project_slug"
+    )
+
+for key in FREE_TEXT:
+    value = ctx[key]
+    if not isinstance(value, str) or (not value.strip() and key != "description"):
+        errors.append(f"{key} is blank")
+        continue
+    bad = [c for c in value if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
+    bad += [c for c in value if c in "\ufeff\ufffe\uffff"]
+    if bad:
+        shown = ", ".join(sorted({f"U+{ord(c):04X}" for c in bad}))
+        errors.append(f"{key} has control characters or line breaks in it ({shown})")
+    # A delimiter written out here would be one: this file is a template, too.
+    if any("{" + c in value for c in ("{", "%", "#")):
+        errors.append(f"{key} has Jinja delimiters in it: an update would render them again")
+
+slug, package, email = ctx["project_slug"], ctx["package_name"], ctx["email"]
+if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", slug):
+    errors.append(
+        f"project_slug {slug!r} is no folder name on every system: use letters a-z, digits, and "
+        "'-', '_' or '.' between them, at most 64 in all"
+    )
+elif slug.lower().partition(".")[0] in DEVICES:
+    errors.append(f"project_slug {slug!r} is the name of a device on Windows")
+elif re.sub(r"[-_.]+", "_", slug.lower()) in TAKEN - {"src", "test", "tests"}:
+    errors.append(f"project_slug {slug!r} is the name of a library that the project depends on")
+
+if not re.fullmatch(r"[a-z_][a-z0-9_]*", package):
+    errors.append(
+        f"package_name {package!r} cannot be imported: use a-z, 0-9 and '_', a digit not first"
+    )
+elif keyword.iskeyword(package) or package in ("match", "case", "type"):
+    errors.append(f"package_name {package!r} is a keyword of Python")
+elif package in sys.stdlib_module_names:
+    errors.append(f"package_name {package!r} is a module of Python's standard library")
+elif package in TAKEN or package in DEVICES:
+    errors.append(f"package_name {package!r} is taken by a library or has a meaning of its own")
+elif len(package) > 64:
+    errors.append(f"package_name {package!r} is too long: at most 64 characters")
+
+if not re.fullmatch(r"[^@\s<>\"(),:;\\\[\]]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}", email):
+    errors.append(f"email {email!r} is not of the form name@host.tld")
+
+if not re.fullmatch(r"[0-9]{4}", ctx["copyright_year"]):
+    errors.append(f"copyright_year {ctx['copyright_year']!r} is no year")
+
+fitting = ctx["_starters"].get(ctx["dataset"])
+if fitting is None:
+    errors.append(f"dataset {ctx['dataset']!r} does not exist: use {', '.join(ctx['_starters'])}")
+else:
+    for key in ("model", "evaluator"):
+        if ctx[key] not in fitting[key + "s"]:
+            errors.append(
+                f"{key} {ctx[key]!r} does not fit dataset {ctx['dataset']!r}: "
+                f"use {' or '.join(fitting[key + 's'])}"
+            )
+if ctx["license"] not in ("MIT", "BSD-3-Clause", "Apache-2.0", "proprietary"):
+    errors.append(f"license {ctx['license']!r}: use MIT, BSD-3-Clause, Apache-2.0 or proprietary")
+
+if errors:
+    # A slug with a slash has made folders above this one, which cookiecutter leaves behind.
+    for folder in list(Path.cwd().parents)[: len(re.findall(r"[/\\]", slug.strip("/\\")))]:
+        try:
+            os.rmdir(Path.cwd())
+            os.chdir(folder)
+        except OSError:
+            break
+    sys.exit("\nNothing was generated:\n" + "\n".join(f"  - {e}" for e in errors) + "\n")

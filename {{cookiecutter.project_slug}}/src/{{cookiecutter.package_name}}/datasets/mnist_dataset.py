@@ -1,0 +1,162 @@
+"""MNIST: 70,000 handwritten digits (LeCun, Bottou, Bengio and Haffner 1998).
+
+The sample that ships with this package, and its licence (CC BY-SA 3.0; LeCun, Cortes, Burges),
+are described in `mnist_sample/SOURCE.md`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import logging
+import zlib
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..util.download import answers, fetch
+from . import SplitDataset
+
+logger = logging.getLogger(__name__)
+
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+FILES = {  # official name: MD5 packed as the mirrors have it, MD5 unpacked
+    "train-images-idx3-ubyte": (
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "6bbc9ace898e44ae57da46a324031adb",
+    ),
+    "train-labels-idx1-ubyte": (
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "a25bea736e30d166cdddb491f175f624",
+    ),
+    "t10k-images-idx3-ubyte": (
+        "9fb629c4189551a2d022fa330f9573f3",
+        "2646ac647ad5339dbf082846283269ea",
+    ),
+    "t10k-labels-idx1-ubyte": (
+        "ec29112dd5afa0611ce80d1b7f02629c",
+        "27ae3e4e09519cfbb04c329615203637",
+    ),
+}
+SAMPLE = Path(__file__).parent / "mnist_sample"
+VALIDATE_EVERY = 10  # each tenth training example is one of validation
+
+
+class MNISTDataset(SplitDataset):
+    """Digits as images `(1, 28, 28)` float32 in [0, 1] and targets int64 in 0..9.
+
+    Args:
+        split: "train" or "val" (nine and one tenth of the official training split), or "test".
+        data_dir: folder of the official files, packed (.gz) or not; made by the download.
+        source: "full" is the official set, from `data_dir` or else fetched into it; "sample" is
+            the first 5,000 + 1,000 digits of it, bundled, and never touches the network; "auto"
+            is the full set if it is there or can be fetched, and the sample if not.
+
+    Raises:
+        ValueError: a file in `data_dir` is not what it should be.
+    """
+
+    input_shape = (1, 28, 28)
+    num_classes = 10
+
+    def __init__(
+        self,
+        split: Literal["train", "val", "test"],
+        data_dir: str = "data/mnist",
+        source: Literal["auto", "full", "sample"] = "auto",
+    ):
+        if source == "auto":
+            source = "full" if _is_there(Path(data_dir)) else "sample"
+        self.source, self.data_dir = source, data_dir
+        folder, part = Path(data_dir), "t10k" if split == "test" else "train"
+        if source == "sample":
+            folder = SAMPLE
+        # Read once, held once: both splits of the training files index into the same tensor.
+        self.images = _read_idx(folder, f"{part}-images-idx3-ubyte", source == "full")
+        self.targets = _read_idx(folder, f"{part}-labels-idx1-ubyte", source == "full")
+        indices = torch.arange(len(self.targets))
+        if split != "test":
+            indices = indices[(indices % VALIDATE_EVERY == 0) == (split == "val")]
+        self.indices = indices
+
+    @classmethod
+    def prepare(cls, data_dir: str = "data/mnist", source: str = "auto") -> dict:
+        """Makes sure of the files; settles what "auto" means.
+
+        Raises:
+            ConnectionError: source is "full", the set is not there and no mirror delivers it.
+        """
+        folder = Path(data_dir)
+        if source == "sample" or _is_there(folder):
+            return {"source": "sample" if source == "sample" else "full"}
+        try:
+            urls = {name: [f"{mirror}{name}.gz" for mirror in MIRRORS] for name in FILES}
+            first = next(iter(urls.values()))
+            if source == "auto" and not answers(first):
+                raise ConnectionError("no mirror answers")
+            for name, (md5, _) in FILES.items():
+                if not (folder / name).exists():
+                    fetch(urls[name], folder / f"{name}.gz", md5)
+        except OSError as error:
+            if source == "full":
+                raise
+            logger.warning(
+                "%s\nWARNING: MNIST is not in %s/ and could not be fetched (%s).\n"
+                "This run uses the bundled SAMPLE of 5,000 + 1,000 digits. Its scores are lower "
+                "than those\nof the full set, and not comparable with them.\n%s",
+                "!" * 80,
+                folder,
+                error,
+                "!" * 80,
+            )
+            return {"source": "sample"}
+        return {"source": "full"}
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        images, targets = self.__getitems__([index])
+        return images[0], targets[0]
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """A whole batch: images `(B, 1, 28, 28)` and targets `(B,)`."""
+        chosen = self.indices[torch.as_tensor(indices)]
+        images = self.images[chosen].unsqueeze(1).to(torch.float32).div_(255)
+        return images, self.targets[chosen].long()
+
+    def describe(self) -> dict:
+        return {"examples": len(self), "source": self.source}
+
+
+def _is_there(folder: Path) -> bool:
+    return all((folder / name).exists() or (folder / f"{name}.gz").exists() for name in FILES)
+
+
+@cache
+def _read_idx(folder: Path, name: str, official: bool) -> Tensor:
+    """The uint8 tensor in an IDX file, packed or not, `(N, 28, 28)` or `(N,)`."""
+    path = folder / name if (folder / name).exists() else folder / f"{name}.gz"
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read ({error}): delete it or replace it") from None
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if official and md5 != FILES[name][1]:
+        raise ValueError(
+            f"{path} is not the official file (MD5 of the content {md5}, expected "
+            f"{FILES[name][1]}): delete it, and it is fetched again"
+        )
+    sizes = content[3]  # the header: two zero bytes, type, number of sizes, each size in 4 bytes
+    shape = np.frombuffer(content, ">i4", sizes, offset=4)
+    values = np.frombuffer(content, np.uint8, offset=4 + 4 * sizes).reshape(shape)
+    return torch.from_numpy(values.copy())  # a tensor may be written to, these bytes not

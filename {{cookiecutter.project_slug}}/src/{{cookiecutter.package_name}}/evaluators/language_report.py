@@ -1,0 +1,86 @@
+"""How well a language model predicts the next token, and what it writes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from pytorch_lightning import LightningModule
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from . import Evaluator
+
+
+class LanguageReport(Evaluator):
+    """Loss, perplexity and bits per character, beside those of unigram and bigram counts.
+
+    For models that map tokens `(B, T)` to logits `(B, T, vocab_size)` and can `generate`, and
+    datasets with `vocab_size`, `split_tokens`, `encode` and `decode`. Writes `generated.txt`.
+
+    Args:
+        batch_size: blocks at a time; changes speed and memory, not results.
+        prompt: beginning of the generated text.
+        length: characters to generate.
+        temperature: of the sampling, > 0; below 1 the likely characters are favoured.
+        seed: of the sampling.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 128,
+        prompt: str = "\n",
+        length: int = 500,
+        temperature: float = 0.8,
+        seed: int = 42,
+    ):
+        self.batch_size, self.prompt, self.length = batch_size, prompt, length
+        self.temperature, self.seed = temperature, seed
+
+    def evaluate(self, model: LightningModule, dataset: Dataset) -> dict[str, float]:
+        """Returns losses in nats per character, and what follows from them."""
+        total, count = 0.0, 0
+        for tokens, targets in self.batches(model, dataset, self.batch_size):
+            logits = model(tokens).flatten(0, 1)
+            total += F.cross_entropy(logits, targets.flatten(), reduction="sum").item()
+            count += targets.numel()
+        unigram, bigram = baseline_losses(
+            dataset.split_tokens("train"), dataset.split_tokens("test"), dataset.vocab_size
+        )
+        losses = {"test": total / count, "unigram": unigram, "bigram": bigram}
+        results = {}
+        for name, loss in losses.items():
+            row = (loss, math.exp(loss), loss / math.log(2))
+            keys = ("loss", "perplexity", "bits_per_character")
+            results |= {f"{name}_{key}": value for key, value in zip(keys, row, strict=True)}
+        text = self._generate(model, dataset)
+        (self.folder / "generated.txt").write_text(text, encoding="utf-8")
+        print(f"generated, at temperature {self.temperature}:\n{text}\n")
+        return results
+
+    def _generate(self, model: LightningModule, dataset: Dataset) -> str:
+        start = dataset.encode(self.prompt)
+        if not len(start):  # nothing of the prompt is in the vocabulary
+            start = torch.zeros(1, dtype=torch.long)
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            tokens = model.generate(start[None].to(model.device), self.length, self.temperature)
+        return dataset.decode(tokens[0].cpu())
+
+
+def baseline_losses(train: Tensor, test: Tensor, vocab_size: int) -> tuple[float, float]:
+    """Loss on `test` of predicting by counts of `train`, in nats per token: unigram, bigram.
+
+    Args:
+        train: tokens `(N,)`.
+        test: tokens `(M,)`; its second to last are predicted.
+        vocab_size: V. One is added to every count (Laplace), so that nothing is impossible.
+    """
+    train, test = train.long(), test.long()
+    unigram = torch.bincount(train, minlength=vocab_size).double() + 1
+    pairs = torch.bincount(train[:-1] * vocab_size + train[1:], minlength=vocab_size**2)
+    bigram = pairs.view(vocab_size, vocab_size).double() + 1
+    unigram_loss = -(unigram / unigram.sum()).log()[test[1:]].mean()
+    bigram_loss = -(bigram / bigram.sum(1, keepdim=True)).log()[test[:-1], test[1:]].mean()
+    return unigram_loss.item(), bigram_loss.item()

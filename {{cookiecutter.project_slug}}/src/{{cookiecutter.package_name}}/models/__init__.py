@@ -1,0 +1,1 @@
+"""One LightningModule a file, found by its class name: `train with model_name=MyCoolIdea`."""

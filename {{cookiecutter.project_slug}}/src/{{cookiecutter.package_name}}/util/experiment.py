@@ -1,0 +1,207 @@
+"""What `train` and `evaluate` share: a sacred experiment that is quick, strict and safe in DDP.
+
+sacred's own answer to a mistyped override is a warning, a traceback or silence. Here every
+override is held against the signature that it feeds before anything is imported or written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+# sacred imports pkg_resources, whose notice tells the user of this project nothing.
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+warnings.filterwarnings("ignore", category=DeprecationWarning, module="sacred")
+from docopt import DocoptExit  # noqa: E402
+from sacred import SETTINGS, Experiment  # noqa: E402
+from sacred.config.config_scope import ConfigScope  # noqa: E402
+from sacred.utils import (  # noqa: E402
+    SacredError,
+    SacredInterrupt,
+    apply_backspaces_and_linefeeds,
+)
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+SETTINGS.CAPTURE_MODE = "sys"  # "fd" turns the terminal into a pipe: no progress bar, lost lines
+SETTINGS.CONFIG.READ_ONLY_CONFIG = False  # a read-only dict in a checkpoint cannot be loaded again
+SETTINGS.DISCOVER_SOURCES = "none"  # runs.py stores the sources when a run starts, and only then
+SETTINGS.DISCOVER_DEPENDENCIES = "none"  # likewise the versions
+
+
+class UserError(SacredError):
+    """A mistake of the person at the terminal: shown as one line, with no traceback."""
+
+    __module__ = "builtins"  # so that sacred prints the name without the module's path
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(str(message).split()), print_traceback=False)
+
+
+class Interrupted(UserError, SacredInterrupt):  # noqa: N818 (no error)
+    """Ctrl-C or SIGTERM: sacred records the run as INTERRUPTED; exit status 1."""
+
+    __module__ = "builtins"
+
+
+def unknown(what: str, name: str, known: Iterable[str], also: str = "") -> UserError:
+    """The refusal of a name, with the nearest match or else with everything there is."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    if not close:  # `learning_rat` is near `model_args.learning_rate` only in its last part
+        last = [key for key in known if key.rpartition(".")[2] == name.rpartition(".")[2]]
+        lasts = {key.rpartition(".")[2]: key for key in reversed(known)}
+        close = last or [lasts[n] for n in difflib.get_close_matches(name, lasts, n=1)]
+    if close:
+        hint = f"did you mean {close[0]!r}?"
+    else:
+        hint = f"there are: {', '.join(known)}" if known else "there are none"
+    return UserError(f"{what} {name!r} is unknown: {hint}{also}")
+
+
+@contextlib.contextmanager
+def refusals(what: str, *kinds: type[Exception], raised_in: str | None = None):
+    """Turns what a class says against its arguments into one line, in the class's own words.
+
+    Args:
+        what: group of the configuration, for the head of the line.
+        kinds: exceptions that are refusals; any other is a bug and keeps its traceback.
+        raised_in: only exceptions raised in the files of this package count.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except kinds as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if raised_in and f"{os.sep}{raised_in}{os.sep}" not in frames[-1].filename:
+            raise
+        raise UserError(f"{what}: {error}") from error
+
+
+def to_dict(cls: type) -> dict:
+    """Makes a group of the configuration from a class body: `@to_dict class model_args: ...`."""
+    return {key: value for key, value in vars(cls).items() if not key.startswith("__")}
+
+
+def rank() -> int:
+    """This process's number among those that train together, known before torch is imported."""
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
+
+
+class _Scope(ConfigScope):
+    """The configuration function of a `*_config.py`, composed with what the user asked for."""
+
+    def __call__(self, fixed=None, preset=None, fallback=None):
+        summary = super().__call__(fixed, preset, fallback)
+        asked, defaults = fixed or {}, super().__call__()
+        for name in [key for key in asked if key.endswith("_name")]:
+            group = name.removesuffix("_name") + "_args"
+            if group in defaults and asked[name] != defaults[name]:
+                # Another plug-in: the arguments that the file sets are not meant for it.
+                summary[group] = asked.get(group, {})
+        # Additions and changes of type are judged by the checks, not by sacred's guesses.
+        summary.modified |= summary.added
+        summary.added, summary.typechanged = set(), {}
+        return summary
+
+
+class StrictExperiment(Experiment):
+    """A sacred experiment whose refusals are one line and whose help is readable.
+
+    Attributes:
+        stored: whether the run has a folder; on every rank what rank zero says.
+    """
+
+    stored = True
+
+    def config(self, function: Callable) -> _Scope:
+        self.configurations.append(_Scope(function))
+        return self.configurations[-1]
+
+    def get_usage(self, program_name=None):
+        return super().get_usage(os.path.join(self.base_dir, self.path))
+
+    def run_commandline(self, argv=None):
+        argv = [str(word) for word in (sys.argv if argv is None else argv)]
+        try:
+            return super().run_commandline(argv)
+        except DocoptExit:
+            known = {flag for option in self.all_cli_options for flag in option.get_flags()}
+            words = [word.partition("=")[0] for word in argv[1:] if word.startswith("-")]
+            stray = next((word for word in words if word not in known), " ".join(argv[1:]))
+            error = unknown("option", stray, known, f" (see `{self.path} help`)")
+        except UserError as refusal:
+            error = refusal
+        sys.exit(f"{type(error).__name__}: {error}")
+
+    def _check_command(self, cmd_name):
+        commands = dict(self.gather_commands())
+        if cmd_name is not None and "=" in cmd_name:
+            raise UserError(f"{cmd_name!r} is no command: write `{self.path} with {cmd_name} ...`")
+        if cmd_name not in commands:
+            raise unknown("command", str(cmd_name), {*commands, "help"})
+
+    def run(self, command_name=None, config_updates=None, named_configs=(), *args, **kwargs):
+        for name in named_configs:
+            if "." in name and not name.endswith((".json", ".yaml", ".yml", ".pickle")):
+                raise UserError(
+                    f"{name!r} has no value: write {name}=VALUE, with no space around '='"
+                )
+            if name not in self.named_configs and not os.path.isfile(name):
+                keys = self.configurations[0]() if self.configurations else {}
+                also = "; a value is set by KEY=VALUE, with no space around '='"
+                what = "key without a value:" if name in keys else "preset or file"
+                raise unknown(what, name, self.named_configs, also)
+        if "" in (config_updates or {}):
+            raise UserError("'=' stands alone: write KEY=VALUE, with no space around '='")
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            return super().run(command_name, config_updates, named_configs, *args, **kwargs)
+        except KeyboardInterrupt:
+            raise Interrupted(f"{self.path} was stopped") from None
+
+
+def _interrupt(signum, frame):
+    raise KeyboardInterrupt
+
+
+class _OwnWords(logging.Filter):
+    """Drops sacred's messages about what the error line or the run's folder says better."""
+
+    def filter(self, record):
+        return not record.getMessage().startswith(("Failed after", "Aborted after"))
+
+
+def make_experiment(name: str, doc: str) -> StrictExperiment:
+    """An experiment that observes on rank zero only and speaks when there is something to say."""
+    ex = StrictExperiment(name, base_dir=str(PACKAGE), save_git_info=False)
+    ex.doc = doc
+    ex.captured_out_filter = apply_backspaces_and_linefeeds
+    ex.logger = logging.getLogger(f"{__name__}.{name}")
+    ex.logger.propagate = False
+    ex.logger.setLevel(logging.WARNING)  # `-l INFO` shows more
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.addFilter(_OwnWords())
+    ex.logger.addHandler(handler)
+
+    @ex.option_hook
+    def only_rank_zero_observes(options):
+        ex.stored = not options["--unobserved"]
+        if rank() > 0:
+            options["--unobserved"] = True
+            options["--loglevel"] = "ERROR"
+
+    return ex

@@ -1,0 +1,93 @@
+"""Finds a plug-in by its class name, importing only the one file that defines it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from functools import cache
+from pathlib import Path
+
+from .experiment import PACKAGE, UserError, unknown
+
+KINDS = {"model": "models", "dataset": "datasets", "evaluator": "evaluators"}
+
+
+@cache
+def source(path: Path) -> ast.Module:
+    """The syntax tree of a file: what it defines is known without importing it, or torch."""
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def _shown(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def _classes(kind: str) -> tuple[dict[str, list[Path]], list[str]]:
+    """The files that define each class of a folder, and what is wrong with unreadable files."""
+    found, broken = {}, []
+    for path in sorted((PACKAGE / kind).rglob("*.py")):
+        if path.name == "__init__.py":
+            continue
+        try:
+            nodes = source(path).body
+        except (SyntaxError, UnicodeDecodeError, ValueError) as error:
+            line = getattr(error, "lineno", None)
+            at = f", line {line}" if line else ""
+            broken.append(f"{_shown(path)} cannot be read ({error.__class__.__name__}{at})")
+            continue
+        for node in nodes:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(path)
+    return found, broken
+
+
+def find(role: str, name: str) -> Path:
+    """The file that defines plug-in `name`; `role` is "model", "dataset" or "evaluator"."""
+    kind = KINDS[role]
+    found, broken = _classes(kind)
+    if name not in found:
+        also = "".join(f"; {problem}" for problem in broken)
+        raise unknown(f"{role}_name: in {kind}/, class", str(name), found, also)
+    if len(found[name]) > 1:
+        files = " and ".join(_shown(path) for path in found[name])
+        raise UserError(f"{role}_name: {name!r} is defined in {files}: rename one of them")
+    return found[name][0]
+
+
+def load(role: str, name: str) -> type:
+    """Imports the one file that defines plug-in `name`, and returns the class."""
+    path = find(role, name)
+    module = ".".join(
+        (__package__.rpartition(".")[0], *path.relative_to(PACKAGE).with_suffix("").parts)
+    )
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except Exception as error:
+        frames = [f for f in inspect.trace() if Path(f.filename) == path]
+        at = f", line {frames[-1].lineno}" if frames else ""
+        raise UserError(
+            f"{role}_name: {name} cannot be imported from {_shown(path)}{at}: "
+            f"{error.__class__.__name__}: {error}"
+        ) from error
+    base = _base(role)
+    if not issubclass(cls, base):
+        raise UserError(
+            f"{role}_name: {name} in {_shown(path)} is no {role}: it has to be a subclass of "
+            f"{base.__module__.partition('.')[0]}'s {base.__name__}"
+        )
+    return cls
+
+
+def _base(role: str) -> type:
+    if role == "model":
+        from pytorch_lightning import LightningModule
+
+        return LightningModule
+    if role == "dataset":
+        from ..datasets import SplitDataset
+
+        return SplitDataset
+    from ..evaluators import Evaluator
+
+    return Evaluator
