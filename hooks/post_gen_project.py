@@ -22,6 +22,13 @@ def edit(path, change):
     path.write_bytes(change(path.read_bytes().decode("utf-8")).encode("utf-8"))
 
 
+def drop_caches():
+    """What tools have left in the checkout that is stamped is none of the project's."""
+    for name in ("__pycache__", ".ruff_cache", ".pytest_cache"):
+        for path in list(Path(".").rglob(name)):
+            shutil.rmtree(path)
+
+
 def drop_starters():
     kept = {name for row in chosen for name in row["files"]}
     for name in {name for _, _, row in rows for name in row["files"]} - kept:
@@ -65,6 +72,7 @@ def wire_train_config(text):
     )
 
 
+drop_caches()
 drop_starters()
 edit(Path("pyproject.toml"), drop_requirements)
 edit(Path("constraints.txt"), drop_requirements)

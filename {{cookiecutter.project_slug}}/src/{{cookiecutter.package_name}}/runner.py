@@ -51,14 +51,14 @@ def train(
 
     dataset_class = load("dataset", dataset_name)
     dataset_args = prepare_dataset(dataset_class, dataset_args)
-    with refusals(f"dataset_args: {dataset_name}", ValueError, OSError):
+    with refusals(f"dataset_args: {dataset_name}"):
         train_set, val_set = (dataset_class(split, **dataset_args) for split in ("train", "val"))
     data = train_set.describe()
     _say(f"data   {dataset_name}: {_listed(data)}")
 
     model_class = load("model", model_name)
     model_args = complete("model_args", model_class, model_args, known_by=train_set)
-    with refusals(f"model_args: {model_name}", ValueError):
+    with refusals(f"model_args: {model_name}"):
         model = model_class(**model_args)
     _say(f"model  {model_name}: {sum(p.numel() for p in model.parameters()):,} parameters")
     train_ex.info.update(plain(model_args=model_args, dataset_args=dataset_args, data=data))
@@ -70,7 +70,10 @@ def train(
     with _stopping(trainer), _lightnings_refusals():
         trainer.fit(model, datamodule=DataModule(train_set, val_set, dataloader_args, seed))
     if trainer_args.get("profiler"):
-        _say(trainer.profiler.summary())
+        table = trainer.profiler.summary()
+        _say("\n".join(table.splitlines()[:24]))  # the costliest actions come first
+        if folder and trainer.is_global_zero:
+            (folder / "profile.txt").write_text(table, encoding="utf-8")
 
     metrics = epoch_metrics(trainer)
     best = trainer.checkpoint_callback and trainer.checkpoint_callback.best_model_score
@@ -106,19 +109,19 @@ def evaluate(
     dataset_class = load("dataset", stored.config["dataset_name"])
     recorded = stored.info.get("dataset_args", stored.config["dataset_args"])
     dataset_args = prepare_dataset(dataset_class, recorded | dataset_args)
-    with refusals(f"dataset_args: {dataset_class.__name__}", ValueError, OSError):
+    with refusals(f"dataset_args: {dataset_class.__name__}"):
         dataset = dataset_class("test", **dataset_args)
     data = dataset.describe()
     _say(f"data   {dataset_class.__name__}, test split: {_listed(data)}")
 
     model = _load_model(stored, checkpoint)
-    with refusals(f"device={device!r}", RuntimeError, AssertionError):
+    with refusals(f"device={device!r}"):
         if device == "auto":
             device = torch.accelerator.current_accelerator(check_available=True) or "cpu"
         model = model.to(device).eval()
 
     evaluator_class = load("evaluator", evaluator_name)
-    with refusals(f"evaluator_args: {evaluator_name}", ValueError):
+    with refusals(f"evaluator_args: {evaluator_name}"):
         evaluator = evaluator_class(**complete("evaluator_args", evaluator_class, evaluator_args))
     evaluation_ex.info.update(
         plain(run=stored.name, checkpoint=str(checkpoint), dataset_args=dataset_args, data=data)
@@ -153,9 +156,9 @@ def _check_training(config, command_name, logger):
     for role in ("model", "dataset"):
         check_types(f"{role}_args", load(role, config[f"{role}_name"]), config[f"{role}_args"])
     # What these two refuse by themselves: an unknown accelerator, a negative batch size.
-    with refusals("trainer_args", Exception):
+    with refusals("trainer_args", (Exception,)):
         _trainer(None, [], config["trainer_args"])
-    with refusals("dataloader_args", Exception):
+    with refusals("dataloader_args", (Exception,)):
         DataLoader(range(1), **config["dataloader_args"])
     train_ex.observers[:] = [RunFolder(Path(config["log_dir"], config["model_name"]))]
 
@@ -214,7 +217,7 @@ def _load_model(stored: Run, checkpoint: Path):
             f"{checkpoint} is not loaded: it is damaged, or holds objects that could run code; "
             f"checkpoints hold weights and plain values only ({error})"
         ) from error
-    except (RuntimeError, TypeError, KeyError, EOFError) as error:
+    except (RuntimeError, TypeError, ValueError, KeyError, EOFError) as error:
         raise UserError(
             f"{checkpoint} does not fit {model_class.__name__} as it is now; the sources that it "
             f"was trained with are in {stored.path}/sources ({error})"
@@ -248,12 +251,13 @@ def _stopping(trainer):
 
 @contextlib.contextmanager
 def _lightnings_refusals():
-    """What Lightning finds wrong with its arguments only when it starts."""
+    """What Lightning and the optimizer find wrong with their arguments only when it starts."""
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
     with (
-        refusals("trainer_args", MisconfigurationException),
-        refusals("trainer_args", ValueError, TypeError, raised_in="pytorch_lightning"),
+        refusals("trainer_args", (MisconfigurationException,)),
+        refusals("trainer_args", (ValueError, TypeError), raised_in="pytorch_lightning"),
+        refusals("model_args", (ValueError,), raised_in=str(Path("torch", "optim"))),
     ):
         yield
 

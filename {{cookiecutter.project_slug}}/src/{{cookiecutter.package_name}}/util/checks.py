@@ -173,6 +173,6 @@ def prepare_dataset(cls: type, values: dict) -> dict:
     """Lets a dataset class fetch or check its data; returns all its arguments, settled."""
     values = complete("dataset_args", cls, values)
     wanted = inspect.signature(cls.prepare).parameters
-    with refusals(f"dataset_args: {cls.__name__}", ValueError, OSError):
+    with refusals(f"dataset_args: {cls.__name__}"):
         settled = cls.prepare(**{key: values[key] for key in wanted if key in values})
     return values | (settled or {})

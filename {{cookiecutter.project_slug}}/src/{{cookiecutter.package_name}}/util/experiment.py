@@ -28,6 +28,7 @@ from sacred.utils import (  # noqa: E402
     SacredError,
     SacredInterrupt,
     apply_backspaces_and_linefeeds,
+    iterate_flattened,
 )
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -68,22 +69,25 @@ def unknown(what: str, name: str, known: Iterable[str], also: str = "") -> UserE
     return UserError(f"{what} {name!r} is unknown: {hint}{also}")
 
 
+# What a constructor raises of an argument that it cannot use. Others look like bugs.
+REFUSALS = (ValueError, RuntimeError, ArithmeticError, AssertionError, OSError)
+
+
 @contextlib.contextmanager
-def refusals(what: str, *kinds: type[Exception], raised_in: str | None = None):
+def refusals(what: str, kinds: tuple[type[Exception], ...] = REFUSALS, raised_in: str = ""):
     """Turns what a class says against its arguments into one line, in the class's own words.
 
     Args:
         what: group of the configuration, for the head of the line.
         kinds: exceptions that are refusals; any other is a bug and keeps its traceback.
-        raised_in: only exceptions raised in the files of this package count.
+        raised_in: part of a path: only what is raised in such a file counts.
     """
     try:
         yield
     except UserError:
         raise
     except kinds as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        if raised_in and f"{os.sep}{raised_in}{os.sep}" not in frames[-1].filename:
+        if raised_in not in traceback.extract_tb(error.__traceback__)[-1].filename:
             raise
         raise UserError(f"{what}: {error}") from error
 
@@ -154,17 +158,14 @@ class StrictExperiment(Experiment):
 
     def run(self, command_name=None, config_updates=None, named_configs=(), *args, **kwargs):
         for name in named_configs:
-            if "." in name and not name.endswith((".json", ".yaml", ".yml", ".pickle")):
-                raise UserError(
-                    f"{name!r} has no value: write {name}=VALUE, with no space around '='"
-                )
             if name not in self.named_configs and not os.path.isfile(name):
-                keys = self.configurations[0]() if self.configurations else {}
-                also = "; a value is set by KEY=VALUE, with no space around '='"
-                what = "key without a value:" if name in keys else "preset or file"
-                raise unknown(what, name, self.named_configs, also)
+                keys = dict(iterate_flattened(self.configurations[0]()))
+                if name in keys:
+                    raise UserError(f"{name!r} has no value: write {name}=VALUE, without spaces")
+                also = "; there are presets, files, and KEY=VALUE without spaces"
+                raise unknown("preset", name, {*self.named_configs, *keys} - {"__doc__"}, also)
         if "" in (config_updates or {}):
-            raise UserError("'=' stands alone: write KEY=VALUE, with no space around '='")
+            raise UserError("'=' stands alone: write KEY=VALUE, without spaces")
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _interrupt)
         try:

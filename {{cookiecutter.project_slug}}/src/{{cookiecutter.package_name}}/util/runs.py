@@ -31,6 +31,10 @@ class RunFolder(FileStorageObserver):
         except OSError as error:
             raise UserError(f"no folder for the run can be made: {error}") from error
 
+    def failed_event(self, fail_time, fail_trace):
+        if self.run_entry:  # else it failed before it had a folder
+            super().failed_event(fail_time, fail_trace)
+
     def save_sources(self, ex_info):
         ex_info["repositories"] = _git()
         ex_info["dependencies"] = sorted(

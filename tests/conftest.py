@@ -1,0 +1,128 @@
+"""Stamps the template once for each combination that it offers, and installs what it stamped."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+TEMPLATE = Path(__file__).resolve().parent.parent
+TREE = TEMPLATE / "{{cookiecutter.project_slug}}"
+OPTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
+TRIPLES = [
+    (dataset, model, evaluator)
+    for dataset, row in OPTIONS["_starters"].items()
+    for model in row["models"]
+    for evaluator in row["evaluators"]
+]
+DEFAULT = TRIPLES[0]
+
+
+def answers(triple: tuple[str, str, str]) -> dict[str, str]:
+    return dict(zip(("dataset", "model", "evaluator"), triple))
+
+
+@dataclass(frozen=True)
+class Project:
+    """A stamped project and, once installed, its commands."""
+
+    path: Path
+    python: Path | None = None
+
+    @property
+    def package(self) -> Path:
+        return next(self.path.glob("src/*/runner.py")).parent
+
+    def __call__(self, *words: str, cwd: Path, check: bool = True, **env: str):
+        """Runs an installed command (`train`, say) and returns what it did."""
+        assert self.python, "the project is stamped but not installed"
+        done = subprocess.run(
+            [self.python.with_name(words[0]), *words[1:]],
+            cwd=cwd,
+            env=environment(**env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done
+
+
+def environment(**env: str) -> dict[str, str]:
+    """This process's, less what would let a stamped project see the template's own files."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
+        "OMP_NUM_THREADS": "1",
+        **env,
+    }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_folder(tmp_path_factory):
+    """cookiecutter leaves rendered hooks in the folder of temporary files: give it one of ours."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
+        patch.setattr("tempfile.tempdir", None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def stamped(tmp_path_factory) -> dict[tuple[str, str, str], Project]:
+    """Every combination that the questions allow, stamped."""
+    folder = tmp_path_factory.mktemp("stamped")
+    projects = {}
+    for triple in TRIPLES:
+        slug = "-".join(triple).replace("_", "-")
+        context = answers(triple) | {"project_slug": slug}
+        path = cookiecutter(
+            str(TEMPLATE), no_input=True, extra_context=context, output_dir=str(folder)
+        )
+        projects[triple] = Project(Path(path))
+    return projects
+
+
+@pytest.fixture(scope="session")
+def installed(stamped, tmp_path_factory):
+    """Installs a stamped project into an environment of its own, once: triple -> Project.
+
+    The libraries are those of this environment; the project itself goes through pip, so its
+    console commands are real.
+    """
+    done = {}
+
+    def install(triple: tuple[str, str, str] = DEFAULT) -> Project:
+        if triple not in done:
+            path = tmp_path_factory.mktemp("env")
+            venv.create(path, symlinks=True)
+            python = path / "bin" / "python"
+            site = next(path.glob("lib/python*/site-packages"))
+            (site / "libraries.pth").write_text(sysconfig.get_paths()["purelib"])
+            subprocess.run(
+                [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps"]
+                + ["--no-build-isolation", "-e", stamped[triple].path],
+                check=True,
+            )
+            done[triple] = Project(stamped[triple].path, python)
+        return done[triple]
+
+    return install
+
+
+@pytest.fixture(scope="session")
+def tree():
+    """Imports a module of the unstamped tree, by its name inside the package."""
+    init = TREE / "src" / "{{cookiecutter.package_name}}" / "__init__.py"
+    spec = importlib.util.spec_from_file_location(
+        "tree", init, submodule_search_locations=[str(init.parent)]
+    )
+    sys.modules["tree"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["tree"])
+    return lambda name: importlib.import_module(f"tree.{name}")

@@ -1,0 +1,378 @@
+"""What is stamped: the right files, clean; and nothing at all where answers do not fit."""
+
+from __future__ import annotations
+
+import ast
+import filecmp
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import DEFAULT, OPTIONS, TEMPLATE, TREE, TRIPLES, answers, environment
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+WIRING = OPTIONS["_wiring"]
+ROWS = [(role, name, row) for role, table in WIRING.items() for name, row in table.items()]
+
+
+def files(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def tree_files() -> set[str]:
+    """Files of the tree by git, so that caches do not count."""
+    command = ["git", "ls-files", "-co", "--exclude-standard", "-z", "--", TREE.name]
+    listed = subprocess.run(command, cwd=TEMPLATE, capture_output=True, text=True, check=True)
+    found = {name.split("/", 1)[1] for name in listed.stdout.split("\0") if name}
+    return {name for name in found if (TREE / name).exists()}
+
+
+def starter_files(row) -> set[str]:
+    package = "src/{{cookiecutter.package_name}}/"
+    return {
+        name
+        for name in tree_files()
+        for own in row["files"]
+        if name == package + own or name.startswith(f"{package}{own}/")
+    }
+
+
+# -- The table ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["dataset", "model", "evaluator"])
+def test_options_starters_and_labels_are_the_same(role):
+    options = OPTIONS[role] if role == "dataset" else OPTIONS[role][1:]
+    labels = set(OPTIONS["__prompts__"][role]) - {"__prompt__"}
+    fitting = (
+        list(OPTIONS["_starters"])
+        if role == "dataset"
+        else [name for row in OPTIONS["_starters"].values() for name in row[role + "s"]]
+    )
+    assert set(options) == labels == set(WIRING[role]) == set(fitting)
+    assert options[0] == DEFAULT[("dataset", "model", "evaluator").index(role)]
+
+
+def test_every_public_question_has_a_label():
+    public = {key for key in OPTIONS if not key.startswith("_")}
+    assert public == set(OPTIONS["__prompts__"])
+    assert set(OPTIONS["license"]) | {"__prompt__"} == set(OPTIONS["__prompts__"]["license"])
+
+
+def test_starter_files_exist_and_every_plug_in_belongs_to_a_starter():
+    owned = set()
+    for role, name, row in ROWS:
+        assert starter_files(row), f"{role} {name} has no files"
+        owned |= starter_files(row)
+    plug_ins = {n for n in tree_files() if re.search(r"/(models|datasets|evaluators)/", n)}
+    assert {n for n in plug_ins - owned if not n.endswith("__init__.py")} == set()
+
+
+def test_names_of_all_dependencies_are_taken():
+    text = (TREE / "pyproject.toml").read_text() + (TREE / "constraints.txt").read_text()
+    names = set(re.findall(r'^ *"?([a-z][a-z_-]*)[>=]=', text, re.MULTILINE))
+    names |= set(re.findall(r'"([a-z-]+)>=', text))
+    assert {"torch", "sacred", "ruff", "pre-commit"} <= names
+    hook = (TEMPLATE / "hooks" / "pre_gen_project.py").read_text()
+    for name in names:
+        assert f'"{name.replace("-", "_")}"' in hook, f"package_name {name} would be accepted"
+
+
+# -- What is stamped ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("triple", TRIPLES, ids="-".join)
+def test_exactly_the_chosen_files(stamped, triple):
+    project = stamped[triple]
+    chosen = {f for role, name, row in ROWS if name in triple for f in starter_files(row)}
+    others = {f for _, _, row in ROWS for f in starter_files(row)} - chosen
+    expected = {
+        name.replace("{{cookiecutter.package_name}}", project.package.name)
+        for name in tree_files() - others
+        if not name.startswith("LICENSE.")
+    }
+    assert files(project.path) == expected | {"LICENSE"}
+    assert not [p for p in project.path.rglob("*") if p.is_dir() and not any(p.iterdir())]
+
+
+@pytest.mark.parametrize("triple", TRIPLES, ids="-".join)
+def test_everything_is_rendered_and_parses(stamped, triple):
+    project = stamped[triple].path
+    for name in files(project):
+        content = (project / name).read_bytes()
+        if name.endswith(".gz"):
+            continue
+        text = content.decode("utf-8")
+        assert "\r" not in text, name
+        assert "cookiecutter" not in text, name
+        if not name.startswith(".github/"):  # whose own braces are meant
+            assert not re.search(r"\{\{|\{%|\{#", text), name
+        if name.endswith(".py"):
+            ast.parse(text, name)
+        elif name.endswith(".toml"):
+            tomllib.loads(text)
+        elif name.endswith((".yml", ".yaml")):
+            assert yaml.safe_load(text), name
+
+
+@pytest.mark.parametrize("triple", TRIPLES, ids="-".join)
+def test_nothing_of_another_starter_is_left(stamped, triple):
+    """Neither a class, nor a dependency, nor a paragraph."""
+    project = stamped[triple].path
+    everything = "\n".join(
+        (project / n).read_text("utf-8") for n in files(project) if not n.endswith((".gz", ".txt"))
+    )
+    constraints = (project / "constraints.txt").read_text()
+    needed = {name for _, option, row in ROWS if option in triple for name in row["requires"]}
+    for _, option, row in ROWS:
+        assert (row["class"] in everything) == (option in triple), row["class"]
+        for name in row["requires"]:
+            assert (f'"{name}>=' in everything) == (name in needed), name
+            assert (f"\n{name}==" in constraints) == (name in needed), name
+    readme = (project / "README.md").read_text()
+    assert ("MNIST" in readme) == ("mnist" in triple)
+    assert ("Shakespeare" in readme) == ("text" in triple)
+
+
+@pytest.mark.parametrize("triple", TRIPLES, ids="-".join)
+def test_linters_pass(stamped, triple):
+    for words in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *words, "--no-cache", "."],
+            cwd=stamped[triple].path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_the_default_wiring_is_that_of_the_tree(stamped):
+    """So a project stamped without hooks trains, too, and the table says what the files say."""
+    package = stamped[DEFAULT].package
+    for name in ("train_config.py", "eval_config.py"):
+        unstamped = TREE / "src" / "{{cookiecutter.package_name}}" / name
+        assert (package / name).read_text() == unstamped.read_text()
+
+
+def test_sources_of_the_tree_are_plain_python():
+    for name in tree_files():
+        if name.endswith(".py"):
+            text = (TREE / name).read_text()
+            assert "cookiecutter" not in text, name
+            ast.parse(text, name)
+
+
+@pytest.mark.parametrize("license", OPTIONS["license"])
+def test_licences(cookies, license):
+    result = cookies.bake(extra_context={"license": license, "full_name": "Ada Lovelace"})
+    assert result.exit_code == 0
+    text = (result.project_path / "LICENSE").read_text()
+    title = {"MIT": "MIT License", "BSD-3-Clause": "BSD 3-Clause", "Apache-2.0": "Apache License"}
+    assert title.get(license, "All rights reserved") in text
+    assert f"{result.context['copyright_year']}" in text
+    assert "Ada Lovelace" in text
+
+
+# -- What is refused ------------------------------------------------------------------------------
+
+MISFITS = [
+    triple
+    for triple in itertools.product(*(WIRING[role] for role in ("dataset", "model", "evaluator")))
+    if triple not in TRIPLES
+]
+
+
+@pytest.mark.parametrize("triple", MISFITS, ids="-".join)
+def test_what_does_not_fit_leaves_nothing(cookies, capfd, tmp_path, triple):
+    result = cookies.bake(extra_context=answers(triple))
+    assert result.exit_code != 0
+    assert result.project_path is None
+    message = capfd.readouterr().err
+    dataset, model, evaluator = triple
+    row = OPTIONS["_starters"][dataset]
+    assert f"does not fit dataset {dataset!r}" in message
+    for name, fitting in ((model, row["models"]), (evaluator, row["evaluators"])):
+        assert (repr(name) in message) == (name not in fitting)
+    assert not list((tmp_path / "cookies").rglob("my-dl-project"))
+
+
+def test_a_folder_with_something_in_it_is_not_touched(tmp_path):
+    mine = tmp_path / "my-dl-project" / "src" / "my_dl_project" / "models" / "gpt.py"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine = True\n")
+    done = run_cookiecutter("-f", "-o", str(tmp_path))
+    assert done.returncode == 1
+    assert "cruft update" in done.stderr
+    assert files(tmp_path) == {"my-dl-project/src/my_dl_project/models/gpt.py"}
+    assert mine.read_text() == "mine = True\n"
+
+
+def test_replayed_answers_are_checked_again(tmp_path):
+    """cookiecutter itself does not check them."""
+    replay = tmp_path / "replay.json"
+    done = run_cookiecutter("-o", str(tmp_path / "a"))
+    assert done.returncode == 0, done.stderr
+    context = json.loads(replay_file().read_text())
+    context["cookiecutter"] |= {"dataset": "imagenet", "license": "GPL"}
+    replay.write_text(json.dumps(context))
+    done = run_cookiecutter("-o", str(tmp_path / "b"), "--replay-file", str(replay), no_input=False)
+    assert done.returncode == 1
+    assert "dataset 'imagenet'" in done.stderr
+    assert "license 'GPL'" in done.stderr
+    assert files(tmp_path / "b") == set()
+
+
+# -- The same answers, the same bytes -------------------------------------------------------------
+
+
+def run_cookiecutter(*words, no_input=True, **context):
+    command = [sys.executable, "-m", "cookiecutter", str(TEMPLATE), *words]
+    if no_input:
+        command += ["--no-input", *(f"{key}={value}" for key, value in context.items())]
+    return subprocess.run(command, capture_output=True, text=True, env=environment())
+
+
+def replay_file() -> Path:
+    return Path("~/.cookiecutter_replay").expanduser() / f"{TEMPLATE.name}.json"
+
+
+def same_bytes(left: Path, right: Path, without=()) -> bool:
+    names = files(left)
+    assert names == files(right) - set(without)
+    return filecmp.cmpfiles(left, right, names, shallow=False)[1:] == ([], [])
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory) -> Path:
+    """This template as a git repository of its own, as cruft wants it."""
+    repository = tmp_path_factory.mktemp("repository") / "dl-template"
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=TEMPLATE,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (TEMPLATE / name).exists():
+            (repository / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(TEMPLATE / name, repository / name)
+    git(repository, "init", "-q")
+    commit(repository, "template")
+    return repository
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    command = ["git", *identity, *words]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=True, env=environment()
+    ).stdout
+
+
+def commit(folder: Path, message: str) -> None:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", message)
+
+
+def cruft(folder: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "cruft", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("triple", TRIPLES, ids="-".join)
+def test_cookiecutter_replay_and_cruft_agree(tmp_path, repository, triple):
+    context = answers(triple) | {"project_name": 'A "B" C', "license": "BSD-3-Clause"}
+    for name in ("once", "again"):
+        assert run_cookiecutter("-o", str(tmp_path / name), **context).returncode == 0
+    replayed = run_cookiecutter("-o", str(tmp_path / "replay"), "--replay", no_input=False)
+    assert replayed.returncode == 0, replayed.stderr
+    (tmp_path / "cruft").mkdir()
+    extra = ["--no-input", "--extra-context", json.dumps(context)]
+    cruft(tmp_path / "cruft", "create", str(repository), *extra)
+    slug = "a-b-c"
+    for name in ("again", "replay"):
+        assert same_bytes(tmp_path / "once" / slug, tmp_path / name / slug), name
+    assert same_bytes(tmp_path / "once" / slug, tmp_path / "cruft" / slug, without=[".cruft.json"])
+
+
+def test_an_update_keeps_edits_and_brings_back_nothing(tmp_path, repository):
+    cruft(tmp_path, "create", str(repository), "--no-input")
+    project = tmp_path / "my-dl-project"
+    package = project / "src" / "my_dl_project"
+    git(project, "init", "-q")
+    config, mine = package / "train_config.py", package / "models" / "mine.py"
+    config.write_text(config.read_text().replace("max_epochs = 3", "max_epochs = 30"))
+    mine.write_text("mine = True\n")
+    (package / "util" / "download.py").write_text("# replaced\n")
+    commit(project, "edits")
+    before = files(project)
+
+    source = repository / TREE.name / "src" / "{{cookiecutter.package_name}}"
+    perceptron = source / "models" / "mnist_classifier.py"
+    perceptron.write_text(perceptron.read_text() + "# a fix\n")
+    cnn = source / "models" / "cnn.py"
+    cnn.write_text(cnn.read_text() + "# a fix\n")
+    commit(repository, "fixes")
+    cruft(project, "update", "--skip-apply-ask")
+
+    assert {name for name in files(project) if not name.startswith(".git/")} == {
+        name for name in before if not name.startswith(".git/")
+    }
+    assert "max_epochs = 30" in config.read_text()
+    assert mine.read_text() == "mine = True\n"
+    assert (package / "models" / "mnist_classifier.py").read_text().endswith("# a fix\n")
+
+
+# -- The hooks ------------------------------------------------------------------------------------
+
+
+def pythons() -> list[str]:
+    """Every supported Python that is here, by name; this one at least."""
+    found = {}
+    for minor in range(10, 14):
+        candidates = [shutil.which(f"python3.{minor}")]
+        candidates += sorted(Path("~/.pyenv/versions").expanduser().glob(f"3.{minor}.*/bin/python"))
+        for candidate in filter(None, candidates):
+            if subprocess.run([candidate, "-c", ""], capture_output=True).returncode == 0:
+                found[minor] = str(candidate)
+    return [found[minor] for minor in sorted(found)] or [sys.executable]
+
+
+@pytest.mark.parametrize("python", pythons(), ids=lambda p: re.search(r"3\.\d+", p + " 3.x")[0])
+def test_hooks_run_on_every_python(tmp_path, monkeypatch, stamped, python):
+    """The hooks are run by cookiecutter's own Python: point it at another."""
+    monkeypatch.setattr("sys.executable", python)
+    monkeypatch.setattr("cookiecutter.hooks.sys.executable", python)
+    from cookiecutter.main import cookiecutter
+
+    slug = stamped[DEFAULT].path.name
+    context = {"project_slug": slug}
+    path = cookiecutter(str(TEMPLATE), no_input=True, extra_context=context, output_dir=tmp_path)
+    assert same_bytes(Path(path), stamped[DEFAULT].path)
+
+
+def test_a_stray_module_in_the_folder_of_temporary_files_is_not_imported(tmp_path):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    for name in ("json", "shutil", "re"):
+        (temporary / f"{name}.py").write_text("raise SystemExit('a stray module was imported')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "cookiecutter", str(TEMPLATE), "--no-input", "-o", tmp_path / "out"],
+        env=environment(TMPDIR=str(temporary)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
