@@ -95,11 +95,12 @@ if ctx["license"] not in ("MIT", "BSD-3-Clause", "Apache-2.0", "proprietary"):
     errors.append(f"license {ctx['license']!r}: use MIT, BSD-3-Clause, Apache-2.0 or proprietary")
 
 if errors:
-    # A slug with a slash has made folders above this one, which cookiecutter leaves behind.
-    for folder in list(Path.cwd().parents)[: len(re.findall(r"[/\\]", slug.strip("/\\")))]:
+    # A slug with a slash has made folders above this one, which cookiecutter would leave behind.
+    made = len(Path(slug).parts) - 1
+    for folder in [Path.cwd(), *Path.cwd().parents][: made + 1 if made > 0 else 0]:
+        os.chdir(folder.parent)
         try:
-            os.rmdir(Path.cwd())
-            os.chdir(folder)
-        except OSError:
+            folder.rmdir()
+        except OSError:  # not empty, so not made for this slug alone
             break
     sys.exit("\nNothing was generated:\n" + "\n".join(f"  - {e}" for e in errors) + "\n")

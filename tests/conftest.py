@@ -66,9 +66,13 @@ def environment(**env: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_temporary_folder(tmp_path_factory):
-    """cookiecutter leaves rendered hooks in the folder of temporary files: give it one of ours."""
+def own_folders(tmp_path_factory):
+    """Settings and replays of our own, and a place for the rendered hooks that stay behind."""
+    home = tmp_path_factory.mktemp("cookiecutter")
+    config = home / "config.yaml"
+    config.write_text(f"cookiecutters_dir: {home}/templates\nreplay_dir: {home}/replay\n")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COOKIECUTTER_CONFIG", str(config))
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
         patch.setattr("tempfile.tempdir", None)
         yield

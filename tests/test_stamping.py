@@ -6,6 +6,7 @@ import ast
 import filecmp
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -243,7 +244,7 @@ def run_cookiecutter(*words, no_input=True, **context):
 
 
 def replay_file() -> Path:
-    return Path("~/.cookiecutter_replay").expanduser() / f"{TEMPLATE.name}.json"
+    return Path(os.environ["COOKIECUTTER_CONFIG"]).parent / "replay" / f"{TEMPLATE.name}.json"
 
 
 def same_bytes(left: Path, right: Path, without=()) -> bool:

@@ -8,6 +8,7 @@ parameters are the keys, its type hints their types.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.util
 import inspect
 import types
@@ -80,10 +81,7 @@ def check_types(group: str, function: Callable, values: dict) -> None:
     target = function.__init__ if isinstance(function, type) else function
     parameters = inspect.signature(function).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    try:
-        hints = typing.get_type_hints(target)
-    except Exception:  # an annotation that names what is not imported: check the names only
-        hints = {}
+    hints = _hints(target)
     head = f"{group}." if group else ""
     for key, value in values.items():
         if key not in parameters:
@@ -93,6 +91,16 @@ def check_types(group: str, function: Callable, values: dict) -> None:
         hint = hints.get(key, typing.Any)
         if not fits(value, hint):
             raise UserError(f"{head}{key}={value!r} does not fit: it takes {_words(hint)}")
+
+
+def _hints(function: Callable) -> dict:
+    """The type hints of a function, less those that name what its module does not import."""
+    hints = {}
+    for name, annotation in inspect.get_annotations(function).items():
+        alone = type("Alone", (), {"__annotations__": {name: annotation}})
+        with contextlib.suppress(Exception):
+            hints |= typing.get_type_hints(alone, globalns=function.__globals__)
+    return hints
 
 
 def fits(value, hint) -> bool:

@@ -22,7 +22,8 @@ def answers(urls: Sequence[str], within_s: float = PATIENCE_S) -> bool:
 
     def ask(url):
         try:
-            with urllib.request.urlopen(url, timeout=within_s):
+            head = urllib.request.Request(url, method="HEAD")
+            with urllib.request.urlopen(head, timeout=within_s):
                 found.set()
         except (OSError, ValueError):
             pass

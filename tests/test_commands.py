@@ -1,0 +1,270 @@
+"""The stamped project on its real path: installed, then used through its console commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import DEFAULT, OPTIONS, TRIPLES, environment
+
+# For each starter model: the smallest honest training, and the score to reach with it.
+SMALL = {
+    "mnist_classifier": (["dataset_args.source=sample"], "test_accuracy", 0.90),
+    "cnn": (["dataset_args.source=sample"], "test_accuracy", 0.94),
+    "gpt": (
+        [
+            "model_args.num_layers=2",
+            "model_args.embedding_dimension=64",
+            "trainer_args.max_epochs=1",
+        ],
+        "test_bits_per_character",
+        4.3,  # unigram counts: 4.76
+    ),
+}
+DEBUG = ["with", "debug", "dataset_args.source=sample"]
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module", params=TRIPLES, ids="-".join)
+def trained(request, installed, tmp_path_factory):
+    """Every combination, installed, trained and evaluated by its own commands."""
+    project, folder = installed(request.param), tmp_path_factory.mktemp("work")
+    words, metric, bound = SMALL[request.param[1]]
+    train = project("train", "with", *words, cwd=folder)
+    evaluate = project("evaluate", cwd=folder)
+    class_name = OPTIONS["_wiring"]["model"][request.param[1]]["class"]
+    run = folder / "model_data" / class_name / "1"
+    return project, run, train.stdout, evaluate.stdout, metric, bound
+
+
+def test_beats_the_trivial_baseline_and_the_bound(trained):
+    _, run, _, printed, metric, bound = trained
+    results = read(run / "evaluations" / "1" / "results.json")
+    if metric == "test_accuracy":
+        assert results["test_accuracy"] > max(bound, results["baseline_accuracy"])
+    else:
+        assert results[metric] < min(bound, results["unigram_bits_per_character"])
+    assert re.search(rf"^{metric} +{results[metric]:.4f}$", printed, re.MULTILINE)
+
+
+def test_nothing_warns_and_lines_are_plain(trained):
+    _, _, train, evaluate, _, _ = trained
+    for printed in (train, evaluate):
+        assert not re.search(r"warn|deprecat|tip:|GPU available|\x1b|\r|it/s", printed, re.I)
+    epochs = [line for line in train.splitlines() if line.startswith("epoch ")]
+    assert epochs
+    assert all(re.match(r"epoch \d+/\d+  train_loss \d", line) for line in epochs)
+
+
+def test_the_folder_of_a_run_is_complete(trained):
+    project, run, printed, _, _, _ = trained
+    record, config, info = (read(run / f"{name}.json") for name in ("run", "config", "info"))
+    assert record["status"] == "COMPLETED"
+    assert record["host"]["hostname"]
+    assert record["result"]["best_val_loss"] > 0
+    versions = dict(item.split("==") for item in record["experiment"]["dependencies"])
+    assert {"torch", "pytorch-lightning", "sacred", project.path.name} <= set(versions)
+    for source in project.package.rglob("*.py"):
+        stored = run / "sources" / source.relative_to(project.package.parent)
+        assert stored.read_bytes() == source.read_bytes()
+    assert (run / "cout.txt").read_text() == printed
+    metrics = read(run / "metrics.json")
+    epochs = config["trainer_args"]["max_epochs"]
+    assert len(metrics["val_loss"]["values"]) == len(metrics["train_loss"]["values"]) == epochs
+    assert min(metrics["val_loss"]["values"]) == pytest.approx(record["result"]["best_val_loss"])
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert list(run.glob("events.out.tfevents.*"))
+    assert set(config["model_args"]) < set(info["model_args"])  # with every default spelled out
+
+
+def test_an_evaluation_is_recorded(trained):
+    _, run, _, printed, _, _ = trained
+    folder = run / "evaluations" / "1"
+    assert read(folder / "run.json")["status"] == "COMPLETED"
+    assert read(folder / "run.json")["result"] == read(folder / "results.json")
+    assert read(folder / "info.json")["run"] == f"{run.parent.name}/1"
+    assert (folder / "cout.txt").read_text() == printed
+    if (folder / "generated.txt").exists():
+        assert len((folder / "generated.txt").read_text()) == 501
+    else:
+        assert (folder / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+        table = (folder / "per_class.csv").read_text().splitlines()
+        assert table[0] == "class,precision,recall,f1,examples"
+        assert len(table) == 11
+
+
+def test_its_own_tests_and_linters_pass(trained):
+    project = trained[0]
+    for words in (["pytest", "-p", "no:cacheprovider", "-W", "error::DeprecationWarning"],):
+        project("python", "-m", *words, cwd=project.path, PYTHONDONTWRITEBYTECODE="1")
+
+
+# -- One project, many ways -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def project(installed):
+    return installed(DEFAULT)
+
+
+def test_runs_are_found_by_every_name(project, tmp_path):
+    for seed in (1, 2):
+        project("train", *DEBUG, f"seed={seed}", cwd=tmp_path)
+    runs = tmp_path / "model_data" / "MNISTModel"
+    losses = {i: read(runs / i / "run.json")["result"]["best_val_loss"] for i in ("1", "2")}
+    best = min(losses, key=losses.get)
+    checkpoint = "model_data/MNISTModel/1/checkpoints/last.ckpt"
+    for words, run in (
+        (["run=1"], "1"),
+        (["run=MNISTModel/2"], "2"),
+        (["run=last"], "2"),
+        (["run=best"], best),
+        ([f"checkpoint_path={checkpoint}"], "1"),
+    ):
+        printed = project("evaluate", "with", *words, cwd=tmp_path).stdout
+        assert f"run    MNISTModel/{run} " in printed, words
+    count = sum(len(list(runs.glob(f"{i}/evaluations/*"))) for i in losses)
+    assert count == 5
+
+    for words, said in (
+        (["run=99"], "there are MNISTModel/1, MNISTModel/2"),
+        (["run=CNN/1"], "there are MNISTModel/1, MNISTModel/2"),
+        (["run=../x"], "there are MNISTModel/1, MNISTModel/2"),
+        (["checkpoint_path=model_data/MNISTModel/1/checkpoints/lst.ckpt"], "last.ckpt'?"),
+        (["evaluator_name=ClassReport"], "did you mean 'ClassificationReport'?"),
+        (["evaluator_args.bins=3"], "did you mean 'num_bins'?"),
+        (["dataset_args.sorce=sample"], "did you mean 'source'?"),
+        (["device=gpuu"], "device='gpuu'"),
+    ):
+        refused = project("evaluate", "with", *words, cwd=tmp_path, check=False)
+        assert refused.returncode == 1, words
+        assert said in refused.stdout, words
+        assert "Traceback" not in refused.stdout
+    # Only the device is known to be wrong when the evaluation has already begun.
+    assert sum(len(list(runs.glob(f"{i}/evaluations/*"))) for i in losses) == count + 1
+
+
+def test_evaluate_before_train_says_so(project, tmp_path):
+    refused = project("evaluate", cwd=tmp_path, check=False)
+    assert refused.returncode == 1
+    assert "type `train` first" in refused.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stored_configuration_trains_again(project, tmp_path):
+    project("train", *DEBUG, "model_args.hidden_dimension=32", cwd=tmp_path)
+    runs = tmp_path / "model_data" / "MNISTModel"
+    project("train", "with", "model_data/MNISTModel/1/config.json", cwd=tmp_path)
+    first, second = (read(runs / run / "metrics.json") for run in "12")
+    assert first["val_loss"]["values"] == second["val_loss"]["values"]
+    assert read(runs / "2" / "config.json")["model_args"]["hidden_dimension"] == 32
+
+
+def test_overfit_goes_to_zero_and_profile_shows_where_time_goes(project, tmp_path):
+    project("train", "with", "overfit", "dataset_args.source=sample", cwd=tmp_path)
+    metrics = read(tmp_path / "model_data" / "MNISTModel" / "1" / "metrics.json")
+    assert metrics["train_loss"]["values"][-1] < 0.01
+    words = ["profile", "dataset_args.source=sample", "trainer_args.limit_train_batches=3"]
+    printed = project("train", "with", *words, cwd=tmp_path).stdout
+    assert "run_training_batch" in printed
+    assert (tmp_path / "model_data" / "MNISTModel" / "2" / "profile.txt").is_file()
+
+
+def test_early_stopping(project, tmp_path):
+    words = ["early_stopping_patience=1", "monitor=val_loss", "model_args.learning_rate=0.0"]
+    words += ["trainer_args.max_epochs=9", "dataset_args.source=sample"]
+    printed = project("train", "with", *words, cwd=tmp_path).stdout
+    assert "epoch 2/9" in printed
+    assert "epoch 3/9" not in printed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after", ["model  ", "epoch 1/"])
+def test_a_stopped_run_says_so(project, tmp_path, number, after):
+    words = ["dataset_args.source=sample", "trainer_args.max_epochs=1000"]
+    process = subprocess.Popen(
+        [project.python.with_name("train"), "with", *words],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    printed = ""
+    while after not in printed:
+        line = process.stdout.readline()
+        assert line, printed
+        printed += line
+    process.send_signal(number)
+    printed += process.communicate(timeout=60)[0]
+    assert process.returncode == 1, printed
+    assert "Traceback" not in printed
+    assert "Interrupted: train was stopped" in printed
+    run = tmp_path / "model_data" / "MNISTModel" / "1"
+    assert read(run / "run.json")["status"] == "INTERRUPTED"
+    assert (run / "checkpoints" / "last.ckpt").exists() or after == "model  "
+
+
+def test_a_bar_in_a_terminal(project, tmp_path):
+    """And none of it in the stored output but its last state."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [project.python.with_name("train"), "with", "dataset_args.source=sample"]
+        + ["trainer_args.max_epochs=1"],
+        cwd=tmp_path,
+        env=environment(TERM="xterm"),
+        stdout=follower,
+        stderr=follower,
+    )
+    os.close(follower)
+    printed = b""
+    while True:
+        try:
+            printed += os.read(leader, 1 << 16)
+        except OSError:  # how a terminal without a program ends
+            break
+    os.close(leader)
+    assert process.wait() == 0
+    assert re.search(rb"Epoch 0:.*it/s", printed)
+    assert b"epoch 1/1  train_loss" in printed
+
+
+def test_module_instead_of_command(project, tmp_path):
+    module = f"{project.package.name}.runner"
+    project("python", "-m", module, "train", *DEBUG, cwd=tmp_path)
+    project("python", "-m", module, "evaluate", cwd=tmp_path)
+    assert (tmp_path / "model_data/MNISTModel/1/evaluations/1/results.json").is_file()
+    refused = project("python", "-m", module, "tran", cwd=tmp_path, check=False)
+    assert (refused.returncode, "did you mean 'train'?" in refused.stdout) == (1, True)
+
+
+def test_two_processes_leave_one_run(project, tmp_path):
+    words = ["dataset_args.source=sample", "trainer_args.max_epochs=1"]
+    words += ["trainer_args.devices=2", "trainer_args.accelerator=cpu", "trainer_args.strategy=ddp"]
+    printed = project("train", "with", *words, cwd=tmp_path).stdout
+    assert printed.count("epoch 1/1") == 1
+    (run,) = (tmp_path / "model_data" / "MNISTModel").iterdir()
+    assert read(run / "run.json")["status"] == "COMPLETED"
+    assert (run / "checkpoints" / "best.ckpt").is_file()
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_wheel_has_the_sample(project, tmp_path):
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "-w", tmp_path, project.path], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    package = project.package.name
+    assert f"{package}/datasets/mnist_sample/train-images-idx3-ubyte.gz" in names
+    assert f"{package}/datasets/mnist_sample/SOURCE.md" in names
