@@ -44,7 +44,7 @@ class MNISTModel(pl.LightningModule):
     def training_step(self, batch, batch_idx):
         images, targets = batch
         loss = F.cross_entropy(self(images), targets)  # mean over the batch, nats
-        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True)
+        self.log("train_loss", loss, prog_bar=True, on_epoch=True, sync_dist=True)
         return loss
 
     def validation_step(self, batch, batch_idx):
