@@ -175,7 +175,7 @@ def test_a_checkpoint_of_other_sources_or_with_code_is_refused(own):
     for name, said in (
         ("planted.ckpt", "could run code"),
         ("pickled.ckpt", "could run code"),
-        ("cut.ckpt", "cut.ckpt"),
+        ("cut.ckpt", "cut.ckpt is damaged"),
         ("other.ckpt", "size mismatch for head.weight"),
     ):
         refused = command("evaluate", "with", f"checkpoint_path={checkpoints / name}", check=False)

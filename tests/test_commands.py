@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import DEFAULT, OPTIONS, TRIPLES, environment
 
 # For each starter model: the smallest honest training, and the score to reach with it.
@@ -104,10 +105,11 @@ def test_an_evaluation_is_recorded(trained):
         assert len(table) == 11
 
 
-def test_its_own_tests_and_linters_pass(trained):
+def test_its_own_tests_pass(trained):
     project = trained[0]
-    for words in (["pytest", "-p", "no:cacheprovider", "-W", "error::DeprecationWarning"],):
-        project("python", "-m", *words, cwd=project.path, PYTHONDONTWRITEBYTECODE="1")
+    words = ["pytest", "-p", "no:cacheprovider", "-W", "error::DeprecationWarning"]
+    done = project("python", "-m", *words, cwd=project.path, PYTHONDONTWRITEBYTECODE="1")
+    assert re.search(r"^\d+ passed in", done.stdout, re.MULTILINE), done.stdout
 
 
 # -- One project, many ways -----------------------------------------------------------------------
@@ -181,6 +183,67 @@ def test_overfit_goes_to_zero_and_profile_shows_where_time_goes(project, tmp_pat
     assert (tmp_path / "model_data" / "MNISTModel" / "2" / "profile.txt").is_file()
 
 
+def test_nothing_warns_where_nothing_is_validated(project, tmp_path):
+    words = ["overfit", "dataset_args.source=sample", "trainer_args.max_epochs=2"]
+    printed = project("train", "with", *words, cwd=tmp_path).stdout
+    assert len(printed.splitlines()) == 5, printed
+    project("evaluate", cwd=tmp_path)  # of the last checkpoint, as there is no best one
+
+
+def test_other_observers_work_beside_ours(project, tmp_path):
+    project("train", "-F", "other", *DEBUG, cwd=tmp_path)
+    assert read(tmp_path / "other" / "1" / "run.json")["status"] == "COMPLETED"
+    assert (tmp_path / "model_data" / "MNISTModel" / "1" / "checkpoints").is_dir()
+
+
+def test_a_damaged_run_folder_is_named(project, tmp_path):
+    project("train", *DEBUG, cwd=tmp_path)
+    run = tmp_path / "model_data" / "MNISTModel" / "1"
+    for name, content in (
+        ("info.json", '{"dataset_args": 3}'),
+        ("config.json", "{}"),
+        ("run.json", '{"status": "COMP'),
+    ):
+        (run / name).write_text(content)
+        refused = project("evaluate", "with", "run=1", cwd=tmp_path, check=False)
+        assert refused.returncode == 1
+        assert name in refused.stdout
+        assert "Traceback" not in refused.stdout
+
+
+def test_a_text_is_read_with_the_numbers_of_the_run(installed, tmp_path):
+    """Another text has another alphabet: never numbers of characters that mean others now."""
+    project = installed(next(triple for triple in TRIPLES if triple[1] == "gpt"))
+    mine, other = tmp_path / "mine.txt", tmp_path / "other.txt"
+    mine.write_text("The quick brown fox jumps over the lazy dog.\n" * 60)
+    small = ["dataset_args.path=mine.txt", "model_args.num_layers=1", "dataset_args.block_size=16"]
+    # no end is known here, so the learning rate does not fall
+    endless = ["trainer_args.max_epochs=-1", "trainer_args.max_steps=-1"]
+    endless += ["trainer_args.max_time=00:00:00:03"]
+    printed = project("train", "with", *small, *endless, cwd=tmp_path).stdout
+    losses = read(tmp_path / "model_data/GPT/1/metrics.json")["train_loss"]["values"]
+    assert losses[-1] < losses[0] - 1, printed
+    first = read_results(project, tmp_path, 1)
+    mine.write_text(mine.read_text().replace("q", "k"))  # one letter less in the alphabet
+    assert abs(read_results(project, tmp_path, 2) - first) < 1
+    other.write_text("Ångström " * 300)
+    for words, said in (
+        (["dataset_args.path=other.txt"], "characters that the vocabulary does not: 'Åö'"),
+        (["dataset_args.block_size=32"], "block_size is 32 now, but GPT/1 was trained with 16"),
+        (["evaluator_args.temperature=0"], "above 0"),
+    ):
+        refused = project("evaluate", "with", *words, cwd=tmp_path, check=False)
+        assert refused.returncode == 1
+        assert said in refused.stdout
+        assert "Traceback" not in refused.stdout
+
+
+def read_results(project, folder: Path, number: int) -> float:
+    project("evaluate", cwd=folder)
+    results = read(folder / "model_data" / "GPT" / "1" / "evaluations" / f"{number}/results.json")
+    return results["test_bits_per_character"]
+
+
 def test_early_stopping(project, tmp_path):
     words = ["early_stopping_patience=1", "monitor=val_loss", "model_args.learning_rate=0.0"]
     words += ["trainer_args.max_epochs=9", "dataset_args.source=sample"]
@@ -213,7 +276,13 @@ def test_a_stopped_run_says_so(project, tmp_path, number, after):
     assert "Interrupted: train was stopped" in printed
     run = tmp_path / "model_data" / "MNISTModel" / "1"
     assert read(run / "run.json")["status"] == "INTERRUPTED"
-    assert (run / "checkpoints" / "last.ckpt").exists() or after == "model  "
+    steps = {
+        path.name: torch.load(path, weights_only=True)["global_step"]
+        for path in (run / "checkpoints").glob("*.ckpt")
+    }
+    if after == "epoch 1/":
+        assert steps["best.ckpt"] % 141 == 0  # of the end of an epoch: not replaced by the stop
+        assert steps["last.ckpt"] >= steps["best.ckpt"]
 
 
 def test_a_bar_in_a_terminal(project, tmp_path):

@@ -17,7 +17,9 @@ evaluation_ex = make_experiment("evaluate", __doc__)
 def config():
     """Evaluates the newest finished run on the official test split."""
 
-    run = "last"  # "last" (newest finished), "best" (best monitored value), 3, or "MyCoolIdea/2"
+    # "last": the newest finished run; "best": the best value of its metric on its dataset; or a
+    # number, or "MyCoolIdea/2".
+    run = "last"  # "last", "best", 3, or "MyCoolIdea/2"
     checkpoint_path = None  # a checkpoint in a run's folder, instead of the run's best one
     model_name = "MNISTModel"  # whose runs a bare number means
     evaluator_name = "ClassificationReport"  # a class in evaluators/

@@ -70,10 +70,9 @@ def train(
     with _stopping(trainer), _lightnings_refusals():
         trainer.fit(model, datamodule=DataModule(train_set, val_set, dataloader_args, seed))
     if trainer_args.get("profiler"):
-        table = trainer.profiler.summary()
-        _say("\n".join(table.splitlines()[:24]))  # the costliest actions come first
+        _say(_profile(trainer.profiler))
         if folder and trainer.is_global_zero:
-            (folder / "profile.txt").write_text(table, encoding="utf-8")
+            (folder / "profile.txt").write_text(trainer.profiler.summary(), encoding="utf-8")
 
     metrics = epoch_metrics(trainer)
     best = trainer.checkpoint_callback and trainer.checkpoint_callback.best_model_score
@@ -114,6 +113,13 @@ def evaluate(
     data = dataset.describe()
     _say(f"data   {dataset_class.__name__}, test split: {_listed(data)}")
 
+    for name, value in stored.info.get("model_args", {}).items():
+        wired = name not in stored.config["model_args"] and hasattr(dataset, name)
+        if wired and plain(now=getattr(dataset, name)) != {"now": value}:
+            raise UserError(
+                f"dataset_args: {name} is {getattr(dataset, name)!r} now, but {stored.name} was "
+                f"trained with {value!r}"
+            )
     model = _load_model(stored, checkpoint)
     with refusals(f"device={device!r}"):
         if device == "auto":
@@ -147,6 +153,9 @@ def _check_training(config, command_name, logger):
     check_configuration(train_ex, train.__wrapped__, config)
     if command_name != "train":
         return
+    patience = config["early_stopping_patience"]
+    if patience is not None and patience < 0:
+        raise UserError(f"early_stopping_patience={patience} does not fit: it takes 0 or more")
     from pytorch_lightning import Trainer
     from torch.utils.data import DataLoader
 
@@ -205,19 +214,38 @@ def _trainer(folder: Path | None, callbacks: list, trainer_args: dict):
     return Trainer(**(ours | asked))
 
 
+def _profile(profiler) -> str:
+    """The costliest actions of Lightning's simple profiler; other profilers speak themselves."""
+    durations = getattr(profiler, "recorded_durations", None)
+    if not durations:
+        return profiler.summary()
+    totals = sorted(((sum(times), name) for name, times in durations.items()), reverse=True)
+    lines = [f"{'seconds':>8}  {'calls':>6}  action (they contain each other; all: profile.txt)"]
+    lines += [
+        f"{total:8.3f}  {len(durations[name]):6d}  {name[:70]}" for total, name in totals[:20]
+    ]
+    return "\n".join(lines)
+
+
 def _load_model(stored: Run, checkpoint: Path):
     """The trained model; only weights and plain values are read from the checkpoint."""
+    import torch
+
     model_class = load("model", stored.path.parent.name)
     try:
-        return model_class.load_from_checkpoint(
-            checkpoint, map_location="cpu", weights_only=True, **stored.info.get("model_args", {})
-        )
+        torch.load(checkpoint, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise UserError(
             f"{checkpoint} is not loaded: it is damaged, or holds objects that could run code; "
             f"checkpoints hold weights and plain values only ({error})"
         ) from error
-    except (RuntimeError, TypeError, ValueError, KeyError, EOFError) as error:
+    except (RuntimeError, ValueError, KeyError, EOFError, OSError) as error:
+        raise UserError(f"{checkpoint} is damaged: {error or 'it is empty'}") from error
+    try:
+        return model_class.load_from_checkpoint(
+            checkpoint, map_location="cpu", weights_only=True, **stored.info.get("model_args", {})
+        )
+    except (RuntimeError, TypeError, ValueError, KeyError) as error:
         raise UserError(
             f"{checkpoint} does not fit {model_class.__name__} as it is now; the sources that it "
             f"was trained with are in {stored.path}/sources ({error})"
@@ -256,7 +284,7 @@ def _lightnings_refusals():
 
     with (
         refusals("trainer_args", (MisconfigurationException,)),
-        refusals("trainer_args", (ValueError, TypeError), raised_in="pytorch_lightning"),
+        refusals("trainer_args", (ValueError, RuntimeError), raised_in="pytorch_lightning"),
         refusals("model_args", (ValueError,), raised_in=str(Path("torch", "optim"))),
     ):
         yield
@@ -272,6 +300,9 @@ def _quieten() -> None:
         ".*does not have many workers",  # for data in memory, workers are slower
         ".*is smaller than the logging interval",
         ".*LeafSpec",  # Lightning's use of torch, not ours
+        ".*could not find the monitored key",  # nothing is validated, so there is no best
+        ".*but have no `validation_step`",  # likewise
+        ".*You requested to overfit",
     ):
         warnings.filterwarnings("ignore", message=message)
 

@@ -38,17 +38,12 @@ def make_callbacks(
     if trainer_args.get("enable_progress_bar") is not False:
         callbacks.append(ProgressBar(refresh_rate=50))
     if folder and trainer_args.get("enable_checkpointing") is not False:
-        callbacks.append(
-            ModelCheckpoint(
-                folder / "checkpoints",
-                filename="best",
-                monitor=monitor,
-                mode=monitor_mode,
-                save_last=True,
-                save_on_exception=True,
-                enable_version_counter=False,
-            )
-        )
+        where = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+        # Two, because what is saved when a run is stopped must not replace the best.
+        callbacks += [
+            ModelCheckpoint(**where, filename="best", monitor=monitor, mode=monitor_mode),
+            ModelCheckpoint(**where, filename="last", save_on_exception=True),
+        ]
     if folder and trainer_args.get("logger") is not False:
         callbacks.append(LearningRateMonitor(logging_interval="epoch"))
     if early_stopping_patience is not None:

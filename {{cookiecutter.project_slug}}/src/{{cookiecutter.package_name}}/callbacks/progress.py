@@ -49,7 +49,9 @@ class EpochReport(Callback):
             self.log_scalar(key, value, trainer.global_step)
         if trainer.is_global_zero:
             shown = "  ".join(f"{key} {value:.4f}" for key, value in sorted(metrics.items()))
-            epochs = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+            epochs = f"{trainer.current_epoch + 1}"
+            if trainer.max_epochs > 0:  # else other limits end the training
+                epochs += f"/{trainer.max_epochs}"
             print(f"epoch {epochs}  {shown}  {time.monotonic() - self.started:.1f} s", flush=True)
 
 

@@ -29,9 +29,12 @@ class CharTextDataset(SplitDataset):
         split: "train", "val" or "test".
         path: your own text file, UTF-8; None is the bundled excerpt of Shakespeare.
         block_size: T, characters in a block; the most that a model sees at once.
+        vocabulary: the characters, each once, in the order of their numbers; None: those of the
+            text. A run records it, so that a text is always read with the model's own numbers.
 
     Raises:
-        ValueError: the file cannot be read as text, or a split is shorter than a block.
+        ValueError: the file cannot be read as text, has characters outside the vocabulary, or a
+            split is shorter than a block.
     """
 
     def __init__(
@@ -39,11 +42,12 @@ class CharTextDataset(SplitDataset):
         split: Literal["train", "val", "test"],
         path: str | None = None,
         block_size: int = 64,
+        vocabulary: str | None = None,
     ):
         if block_size < 1:
             raise ValueError(f"block_size={block_size}: a block has at least one character")
         self.path, self.block_size = path, block_size
-        self.characters, self._text = _encode(EXCERPT if path is None else Path(path))
+        self.characters, self._text = _encode(_file(path), vocabulary)
         self.vocab_size = len(self.characters)
         self.tokens = self.split_tokens(split)
         if len(self.tokens) <= block_size:
@@ -54,15 +58,15 @@ class CharTextDataset(SplitDataset):
             )
 
     @classmethod
-    def prepare(cls, path: str | None = None) -> dict:
-        """Checks that the text is there.
+    def prepare(cls, path: str | None = None, vocabulary: str | None = None) -> dict:
+        """Checks that the text is there; settles the vocabulary.
 
         Raises:
             FileNotFoundError: it is not.
         """
-        if path is not None and not Path(path).is_file():
+        if not _file(path).is_file():
             raise FileNotFoundError(f"there is no text file {path!r}")
-        return {}
+        return {"vocabulary": _encode(_file(path), vocabulary)[0]}
 
     def split_tokens(self, split: str) -> Tensor:
         """The characters of a split as numbers, `(N,)`: baselines are counted on "train"."""
@@ -99,15 +103,29 @@ class CharTextDataset(SplitDataset):
         }
 
 
+def _file(path: str | None) -> Path:
+    return EXCERPT if path is None else Path(path)
+
+
 @cache
-def _encode(path: Path) -> tuple[str, Tensor]:
-    """The distinct characters of a file in order, and the file as numbers of them."""
+def _encode(path: Path, vocabulary: str | None) -> tuple[str, Tensor]:
+    """The vocabulary, or else the distinct characters of a file; the file as numbers of them."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no character of it
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as UTF-8 text: {error}") from None
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     distinct, numbers = np.unique(codes, return_inverse=True)
+    if vocabulary is not None:
+        number = {ord(character): i for i, character in enumerate(vocabulary)}
+        foreign = [chr(code) for code in distinct.tolist() if code not in number]
+        if foreign:
+            raise ValueError(
+                f"{path} has characters that the vocabulary does not: {''.join(foreign[:20])!r}; "
+                "a model knows only the characters that it was trained with"
+            )
+        numbers = np.array([number[code] for code in distinct.tolist()], dtype=int)[numbers]
+        distinct = np.array([ord(character) for character in vocabulary])
     # The smallest type that holds them: a text is kept in memory once.
     numbers = numbers.astype(np.uint8 if len(distinct) <= 256 else np.int32)
     return "".join(map(chr, distinct)), torch.from_numpy(numbers)

@@ -28,6 +28,8 @@ class ClassificationReport(Evaluator):
     """
 
     def __init__(self, batch_size: int = 512, num_bins: int = 15):
+        if min(batch_size, num_bins) < 1:
+            raise ValueError(f"batch_size={batch_size}, num_bins={num_bins}: both are at least 1")
         self.batch_size, self.num_bins = batch_size, num_bins
 
     def evaluate(self, model: LightningModule, dataset: Dataset) -> dict[str, float]:

@@ -35,6 +35,11 @@ class LanguageReport(Evaluator):
         temperature: float = 0.8,
         seed: int = 42,
     ):
+        if batch_size < 1 or length < 0 or temperature <= 0:
+            raise ValueError(
+                f"batch_size={batch_size}, length={length}, temperature={temperature}: at least 1, "
+                "at least 0, and above 0"
+            )
         self.batch_size, self.prompt, self.length = batch_size, prompt, length
         self.temperature, self.seed = temperature, seed
 

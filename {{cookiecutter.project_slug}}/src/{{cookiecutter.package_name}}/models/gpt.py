@@ -35,7 +35,8 @@ class GPT(pl.LightningModule):
         weight_decay: of AdamW, on matrices only.
 
     Raises:
-        ValueError: num_heads does not divide embedding_dimension.
+        ValueError: an argument is out of its range, or num_heads does not divide
+            embedding_dimension.
     """
 
     def __init__(
@@ -51,6 +52,11 @@ class GPT(pl.LightningModule):
         weight_decay: float = 0.1,
     ):
         super().__init__()
+        if min(num_layers, num_heads) < 1 or not 0 < warmup < 1:
+            raise ValueError(
+                f"num_layers={num_layers}, num_heads={num_heads}, warmup={warmup}: the first two "
+                "are at least 1, the last is between 0 and 1"
+            )
         if embedding_dimension % num_heads:
             raise ValueError(
                 f"num_heads={num_heads} does not divide embedding_dimension={embedding_dimension}"
@@ -98,6 +104,8 @@ class GPT(pl.LightningModule):
             groups, lr=hp.learning_rate, betas=(0.9, 0.95), weight_decay=hp.weight_decay, fused=True
         )
         steps = self.trainer.estimated_stepping_batches
+        if math.isinf(steps):  # no end is known to fall towards
+            return optimizer
 
         def factor(step: int) -> float:
             if step < hp.warmup * steps:

@@ -25,6 +25,8 @@ OUTSIDE = {  # group of the configuration -> module and class that it feeds
 }
 # Arguments that are real but not the configuration's to set.
 RUNNERS_OWN = {"dataset_args": {"split"}, "dataloader_args": {"dataset"}}
+# Objects, which no text can stand for: the runner sets them; None is what they are by default.
+OBJECTS = {"sampler", "batch_sampler", "collate_fn", "generator", "worker_init_fn"}
 
 
 def check_configuration(ex: StrictExperiment, function: Callable, config: dict) -> None:
@@ -70,7 +72,8 @@ def check_names(group: str, values: dict, class_name: str | None = None) -> None
     """Refuses an argument that the class of this group does not have; imports nothing."""
     known = argument_names(group, class_name)
     for key in values:
-        if key in RUNNERS_OWN.get(group, ()):
+        own = group == "dataloader_args" and key in OBJECTS and values[key] is not None
+        if own or key in RUNNERS_OWN.get(group, ()):
             raise UserError(f"{group}: {key!r} is set by the runner")
         if known is not None and key not in known:
             raise unknown(f"{group}:", str(key), known)
@@ -126,6 +129,8 @@ def fits(value, hint) -> bool:
         if cls is tuple and args and args[-1] is not Ellipsis:
             return len(value) == len(args) and all(map(fits, value, args))
         return not args or all(fits(item, args[0]) for item in value)
+    if isinstance(value, str) and args:  # text is iterable, but no Iterable[...] that is meant
+        return False
     if cls is dict and isinstance(value, dict):
         return not args or all(fits(k, args[0]) and fits(v, args[1]) for k, v in value.items())
     if not isinstance(cls, type) or getattr(cls, "_is_protocol", False):

@@ -6,6 +6,8 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from .experiment import UserError
+
 
 class DataModule(LightningDataModule):
     """Builds the loaders after the processes have started, so that each rank knows itself.
@@ -22,7 +24,13 @@ class DataModule(LightningDataModule):
         self.train, self.val, self.arguments, self.seed = train, val, arguments, seed
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader(self.train, shuffle=self.arguments.get("shuffle") is not False)
+        loader = self._loader(self.train, shuffle=self.arguments.get("shuffle") is not False)
+        if not len(loader):
+            raise UserError(
+                f"dataloader_args: {len(self.train)} training examples make no batch: take a "
+                "smaller batch_size, or drop_last=False"
+            )
+        return loader
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.val, shuffle=False, drop_last=False)

@@ -23,6 +23,7 @@ warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="sacred")
 from docopt import DocoptExit  # noqa: E402
 from sacred import SETTINGS, Experiment  # noqa: E402
+from sacred.config.config_files import load_config_file  # noqa: E402
 from sacred.config.config_scope import ConfigScope  # noqa: E402
 from sacred.utils import (  # noqa: E402
     SacredError,
@@ -57,13 +58,13 @@ class Interrupted(UserError, SacredInterrupt):  # noqa: N818 (no error)
 def unknown(what: str, name: str, known: Iterable[str], also: str = "") -> UserError:
     """The refusal of a name, with the nearest match or else with everything there is."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
+    near = {key.lower(): key for key in known}
+    close = difflib.get_close_matches(name.lower(), near, n=1)
     if not close:  # `learning_rat` is near `model_args.learning_rate` only in its last part
-        last = [key for key in known if key.rpartition(".")[2] == name.rpartition(".")[2]]
-        lasts = {key.rpartition(".")[2]: key for key in reversed(known)}
-        close = last or [lasts[n] for n in difflib.get_close_matches(name, lasts, n=1)]
+        near = {key.lower().rpartition(".")[2]: key for key in reversed(known)}
+        close = difflib.get_close_matches(name.lower().rpartition(".")[2], near, n=1)
     if close:
-        hint = f"did you mean {close[0]!r}?"
+        hint = f"did you mean {near[close[0]]!r}?"
     else:
         hint = f"there are: {', '.join(known)}" if known else "there are none"
     return UserError(f"{what} {name!r} is unknown: {hint}{also}")
@@ -143,8 +144,11 @@ class StrictExperiment(Experiment):
         except DocoptExit:
             known = {flag for option in self.all_cli_options for flag in option.get_flags()}
             words = [word.partition("=")[0] for word in argv[1:] if word.startswith("-")]
-            stray = next((word for word in words if word not in known), " ".join(argv[1:]))
-            error = unknown("option", stray, known, f" (see `{self.path} help`)")
+            stray = [word for word in words if word not in known]
+            error = UserError(f"`{' '.join([self.path, *argv[1:]])}` is not understood")
+            if stray:
+                error = unknown("option", stray[0], known)
+            error = UserError(f"{error} (see `{self.path} help`)")
         except UserError as refusal:
             error = refusal
         sys.exit(f"{type(error).__name__}: {error}")
@@ -153,6 +157,8 @@ class StrictExperiment(Experiment):
         commands = dict(self.gather_commands())
         if cmd_name is not None and "=" in cmd_name:
             raise UserError(f"{cmd_name!r} is no command: write `{self.path} with {cmd_name} ...`")
+        if cmd_name == "with":
+            raise UserError("nothing follows `with`: write KEY=VALUE, or the name of a preset")
         if cmd_name not in commands:
             raise unknown("command", str(cmd_name), {*commands, "help"})
 
@@ -164,18 +170,25 @@ class StrictExperiment(Experiment):
                     raise UserError(f"{name!r} has no value: write {name}=VALUE, without spaces")
                 also = "; there are presets, files, and KEY=VALUE without spaces"
                 raise unknown("preset", name, {*self.named_configs, *keys} - {"__doc__"}, also)
+            if name not in self.named_configs:
+                with refusals(name, (ValueError, OSError)):
+                    load_config_file(name)
         if "" in (config_updates or {}):
             raise UserError("'=' stands alone: write KEY=VALUE, without spaces")
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _interrupt)
+        in_options = os.path.join("sacred", "commandline_options.py")
         try:
-            return super().run(command_name, config_updates, named_configs, *args, **kwargs)
+            with refusals("option", (ValueError, RuntimeError), raised_in=in_options):
+                return super().run(command_name, config_updates, named_configs, *args, **kwargs)
         except KeyboardInterrupt:
             raise Interrupted(f"{self.path} was stopped") from None
 
 
 def _interrupt(signum, frame):
-    raise KeyboardInterrupt
+    # Lightning, once it has taken over, calls this as well: it stops between two batches.
+    if signal.getsignal(signal.SIGTERM) is _interrupt:
+        raise KeyboardInterrupt
 
 
 class _OwnWords(logging.Filter):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -23,7 +24,15 @@ from .experiment import PACKAGE, UserError, unknown
 class RunFolder(FileStorageObserver):
     """sacred's file observer, whose folder is complete: sources, versions and commit are in it."""
 
+    def __init__(self, basedir: Path):
+        super().__init__(basedir, copy_sources=False)  # they are copied below
+
+    def started_event(self, ex_info, *args, **kwargs):
+        return super().started_event(dict(ex_info), *args, **kwargs)  # `-F` adds other observers
+
     def _make_run_dir(self, _id):
+        if _id is not None and not re.fullmatch(r"\w[\w.-]*", str(_id)):
+            raise UserError(f"a run cannot be called {_id!r}: use letters, digits, '-', '_', '.'")
         try:
             super()._make_run_dir(_id)
         except FileExistsError:
@@ -130,9 +139,18 @@ def read_run(path: Path) -> Run:
             raise UserError(f"{path} is no run: it has no {name}") from None
         except (OSError, ValueError) as error:
             raise UserError(f"{file} cannot be read: {error}") from None
-    for name, key in (("run.json", "status"), ("config.json", "monitor")):
-        if key not in files[name]:
-            raise UserError(f"{path / name} is not of a training run: it has no {key!r}")
+    for name, key, kind in (
+        ("run.json", "status", str),
+        ("config.json", "monitor", str),
+        ("config.json", "dataset_name", str),
+        ("config.json", "dataset_args", dict),
+        ("info.json", "dataset_args", dict),
+        ("info.json", "model_args", dict),
+    ):
+        if not isinstance(files[name].get(key, {} if name == "info.json" else None), kind):
+            raise UserError(
+                f"{path / name} is not of a training run: its {key!r} is missing or of another kind"
+            )
     return Run(path, files["run.json"], files["config.json"], files["info.json"])
 
 
