@@ -25,10 +25,16 @@ TRIPLES = [
     for evaluator in row["evaluators"]
 ]
 DEFAULT = TRIPLES[0]
+DEBUG = ["with", "debug", "dataset_args.source=sample"]  # the quickest training there is
 
 
 def answers(triple: tuple[str, str, str]) -> dict[str, str]:
     return dict(zip(("dataset", "model", "evaluator"), triple))
+
+
+def read(path: Path) -> dict:
+    """The content of a JSON file."""
+    return json.loads(path.read_text())
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import DEFAULT
-
-DEBUG = ["with", "debug", "dataset_args.source=sample"]
-
-
-def read(path: Path) -> dict:
-    return json.loads(path.read_text())
+from conftest import DEBUG, DEFAULT, read
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import re
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import DEFAULT, OPTIONS, TRIPLES, environment
+from conftest import DEBUG, DEFAULT, OPTIONS, TRIPLES, environment, read
 
 # For each starter model: the smallest honest training, and the score to reach with it.
 SMALL = {
@@ -30,11 +29,6 @@ SMALL = {
         4.3,  # unigram counts: 4.76
     ),
 }
-DEBUG = ["with", "debug", "dataset_args.source=sample"]
-
-
-def read(path: Path) -> dict:
-    return json.loads(path.read_text())
 
 
 @pytest.fixture(scope="module", params=TRIPLES, ids="-".join)

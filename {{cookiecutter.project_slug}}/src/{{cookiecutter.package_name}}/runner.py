@@ -197,20 +197,20 @@ def _trainer(folder: Path | None, callbacks: list, trainer_args: dict):
     from pytorch_lightning import Trainer
     from pytorch_lightning.loggers import TensorBoardLogger
 
-    asked = dict(trainer_args)
-    if asked.get("logger") in (None, True):  # that is what a run has by default
-        asked.pop("logger", None)
-    if not asked.get("barebones"):  # which takes none of these
-        asked = {
-            "logger": TensorBoardLogger(folder, name="", version="") if folder else False,
-            "enable_checkpointing": bool(folder),
-            "enable_model_summary": False,
-        } | asked
     ours = {
         "callbacks": callbacks,
         "default_root_dir": folder,
         "use_distributed_sampler": False,  # the loaders know their rank
     }
+    if not trainer_args.get("barebones"):  # which takes none of these
+        ours |= {
+            "logger": TensorBoardLogger(folder, name="", version="") if folder else False,
+            "enable_checkpointing": bool(folder),
+            "enable_model_summary": False,
+        }
+    asked = dict(trainer_args)
+    if asked.get("logger") in (None, True):  # what a run has anyway
+        asked.pop("logger", None)
     return Trainer(**(ours | asked))
 
 
@@ -232,7 +232,7 @@ def _load_model(stored: Run, checkpoint: Path):
     import torch
 
     model_class = load("model", stored.path.parent.name)
-    try:
+    try:  # by itself first: a damaged file and one that does not fit raise the same errors
         torch.load(checkpoint, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise UserError(

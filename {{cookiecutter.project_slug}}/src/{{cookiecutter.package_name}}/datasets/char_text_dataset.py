@@ -66,7 +66,9 @@ class CharTextDataset(SplitDataset):
         """
         if not _file(path).is_file():
             raise FileNotFoundError(f"there is no text file {path!r}")
-        return {"vocabulary": _encode(_file(path), vocabulary)[0]}
+        if vocabulary is None:
+            vocabulary = _vocabulary(_read(_file(path)))
+        return {"vocabulary": vocabulary}
 
     def split_tokens(self, split: str) -> Tensor:
         """The characters of a split as numbers, `(N,)`: baselines are counted on "train"."""
@@ -107,25 +109,33 @@ def _file(path: str | None) -> Path:
     return EXCERPT if path is None else Path(path)
 
 
-@cache
-def _encode(path: Path, vocabulary: str | None) -> tuple[str, Tensor]:
-    """The vocabulary, or else the distinct characters of a file; the file as numbers of them."""
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no character of it
+        return path.read_text(encoding="utf-8-sig")  # a byte order mark is no character of it
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as UTF-8 text: {error}") from None
+
+
+def _vocabulary(text: str) -> str:
+    return "".join(sorted(set(text)))
+
+
+@cache
+def _encode(path: Path, vocabulary: str | None) -> tuple[str, Tensor]:
+    """The vocabulary, that of the file where none is given, and the file as numbers of it."""
+    text = _read(path)
+    if vocabulary is None:
+        vocabulary = _vocabulary(text)
+    foreign = "".join(sorted(set(text) - set(vocabulary)))
+    if foreign:
+        raise ValueError(
+            f"{path} has characters that the vocabulary does not: {foreign[:20]!r}; "
+            "a model knows only the characters that it was trained with"
+        )
+    number = {ord(character): i for i, character in enumerate(vocabulary)}
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    distinct, numbers = np.unique(codes, return_inverse=True)
-    if vocabulary is not None:
-        number = {ord(character): i for i, character in enumerate(vocabulary)}
-        foreign = [chr(code) for code in distinct.tolist() if code not in number]
-        if foreign:
-            raise ValueError(
-                f"{path} has characters that the vocabulary does not: {''.join(foreign[:20])!r}; "
-                "a model knows only the characters that it was trained with"
-            )
-        numbers = np.array([number[code] for code in distinct.tolist()], dtype=int)[numbers]
-        distinct = np.array([ord(character) for character in vocabulary])
+    distinct, positions = np.unique(codes, return_inverse=True)
     # The smallest type that holds them: a text is kept in memory once.
-    numbers = numbers.astype(np.uint8 if len(distinct) <= 256 else np.int32)
-    return "".join(map(chr, distinct)), torch.from_numpy(numbers)
+    small = np.uint8 if len(vocabulary) <= 256 else np.int32
+    numbers = np.array([number[code] for code in distinct.tolist()], dtype=small)
+    return vocabulary, torch.from_numpy(numbers[positions])

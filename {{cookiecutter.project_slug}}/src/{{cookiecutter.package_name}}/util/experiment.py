@@ -145,10 +145,9 @@ class StrictExperiment(Experiment):
             known = {flag for option in self.all_cli_options for flag in option.get_flags()}
             words = [word.partition("=")[0] for word in argv[1:] if word.startswith("-")]
             stray = [word for word in words if word not in known]
-            error = UserError(f"`{' '.join([self.path, *argv[1:]])}` is not understood")
-            if stray:
-                error = unknown("option", stray[0], known)
-            error = UserError(f"{error} (see `{self.path} help`)")
+            said = f"`{' '.join([self.path, *argv[1:]])}` is not understood"
+            said = unknown("option", stray[0], known) if stray else said
+            error = UserError(f"{said} (see `{self.path} help`)")
         except UserError as refusal:
             error = refusal
         sys.exit(f"{type(error).__name__}: {error}")
@@ -163,16 +162,15 @@ class StrictExperiment(Experiment):
             raise unknown("command", str(cmd_name), {*commands, "help"})
 
     def run(self, command_name=None, config_updates=None, named_configs=(), *args, **kwargs):
-        for name in named_configs:
-            if name not in self.named_configs and not os.path.isfile(name):
+        for name in [name for name in named_configs if name not in self.named_configs]:
+            if not os.path.isfile(name):
                 keys = dict(iterate_flattened(self.configurations[0]()))
                 if name in keys:
                     raise UserError(f"{name!r} has no value: write {name}=VALUE, without spaces")
                 also = "; there are presets, files, and KEY=VALUE without spaces"
                 raise unknown("preset", name, {*self.named_configs, *keys} - {"__doc__"}, also)
-            if name not in self.named_configs:
-                with refusals(name, (ValueError, OSError)):
-                    load_config_file(name)
+            with refusals(name, (ValueError, OSError)):
+                load_config_file(name)
         if "" in (config_updates or {}):
             raise UserError("'=' stands alone: write KEY=VALUE, without spaces")
         if threading.current_thread() is threading.main_thread():

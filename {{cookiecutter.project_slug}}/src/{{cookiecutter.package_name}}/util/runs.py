@@ -110,6 +110,11 @@ class Run:
         value = (self.record.get("result") or {}).get(f"best_{self.config['monitor']}")
         return value if isinstance(value, float) else math.nan
 
+    @property
+    def measure(self) -> tuple:
+        """Dataset, metric and mode: runs that share them can be compared by `best`."""
+        return tuple(self.config.get(key) for key in ("dataset_name", "monitor", "monitor_mode"))
+
     def checkpoint(self) -> Path:
         """The best checkpoint, or the last where nothing was validated."""
         for name in ("best.ckpt", "last.ckpt"):
@@ -139,15 +144,15 @@ def read_run(path: Path) -> Run:
             raise UserError(f"{path} is no run: it has no {name}") from None
         except (OSError, ValueError) as error:
             raise UserError(f"{file} cannot be read: {error}") from None
-    for name, key, kind in (
-        ("run.json", "status", str),
-        ("config.json", "monitor", str),
-        ("config.json", "dataset_name", str),
-        ("config.json", "dataset_args", dict),
-        ("info.json", "dataset_args", dict),
-        ("info.json", "model_args", dict),
+    for name, key, kind, default in (
+        ("run.json", "status", str, None),
+        ("config.json", "monitor", str, None),
+        ("config.json", "dataset_name", str, None),
+        ("config.json", "dataset_args", dict, None),
+        ("info.json", "dataset_args", dict, {}),
+        ("info.json", "model_args", dict, {}),
     ):
-        if not isinstance(files[name].get(key, {} if name == "info.json" else None), kind):
+        if not isinstance(files[name].get(key, default), kind):
             raise UserError(
                 f"{path / name} is not of a training run: its {key!r} is missing or of another kind"
             )
@@ -188,16 +193,14 @@ def find_run(log_dir: str, run: str | int, model_name: str) -> Run:
         raise UserError(f"there is no finished run in {log_dir}/: type `train` first")
     if run == "last":
         return finished[-1]
-    measure = [finished[-1].config.get(key) for key in ("dataset_name", "monitor", "monitor_mode")]
+    newest = finished[-1]
     comparable = [
-        run
-        for run in finished
-        if [run.config.get(key) for key in ("dataset_name", "monitor", "monitor_mode")] == measure
-        and not math.isnan(run.best)
+        run for run in finished if run.measure == newest.measure and not math.isnan(run.best)
     ]
+    _, monitor, mode = newest.measure
     if not comparable:
-        raise UserError(f"no finished run in {log_dir}/ has a value of {measure[1]!r}")
-    return (min if measure[2] == "min" else max)(comparable, key=lambda run: run.best)
+        raise UserError(f"no finished run in {log_dir}/ has a value of {monitor!r}")
+    return (min if mode == "min" else max)(comparable, key=lambda run: run.best)
 
 
 def _records(log_dir: str) -> list[Path]:
