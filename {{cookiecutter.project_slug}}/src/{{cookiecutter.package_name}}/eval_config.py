@@ -20,6 +20,7 @@ def config():
     # "last": the newest finished run; "best": the best value of its metric on its dataset; or a
     # number, or "MyCoolIdea/2".
     run = "last"  # "last", "best", 3, or "MyCoolIdea/2"
+    runs = None  # "all": every finished run without an evaluation by this evaluator
     checkpoint_path = None  # a checkpoint in a run's folder, instead of the run's best one
     model_name = "MNISTModel"  # whose runs a bare number means
     evaluator_name = "ClassificationReport"  # a class in evaluators/

@@ -14,16 +14,19 @@ import signal
 import sys
 import tempfile
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Literal
 
 from .eval_config import evaluation_ex
 from .train_config import train_ex
 from .util.checks import check_configuration, check_names, check_types, complete, prepare_dataset
-from .util.experiment import Interrupted, StrictExperiment, UserError, refusals, unknown
+from .util.experiment import Interrupted, StrictExperiment, UserError, rank, refusals, unknown
 from .util.loading import load
-from .util.runs import Run, RunFolder, find_run, plain, run_of_checkpoint
+from .util.record import RunFolder, fingerprint, machine, plain
+from .util.runs import Run, all_runs, find_run, flat, lock, run_of_checkpoint
+
+logger = logging.getLogger(__name__)
 
 
 @train_ex.main
@@ -37,11 +40,14 @@ def train(
     monitor: str,
     monitor_mode: Literal["min", "max"],
     early_stopping_patience: int | None,
+    checkpoint_every_s: float,
+    resume: str | int | None,
     log_dir: str,
     seed: int,
 ) -> dict[str, float]:
     """Trains the configured model on the configured dataset and stores everything of the run."""
     import pytorch_lightning as pl
+    from torch.utils.data import DataLoader
 
     from .callbacks import epoch_metrics, make_callbacks
     from .util.data import DataModule
@@ -61,32 +67,63 @@ def train(
     with refusals(f"model_args: {model_name}"):
         model = model_class(**model_args)
     _say(f"model  {model_name}: {sum(p.numel() for p in model.parameters()):,} parameters")
-    train_ex.info.update(plain(model_args=model_args, dataset_args=dataset_args, data=data))
+    record = plain(
+        model_args=model_args,
+        dataset_args=dataset_args,
+        dataloader_args=complete("dataloader_args", DataLoader, dataloader_args),
+        trainer_args=complete("trainer_args", pl.Trainer, trainer_args),
+        data=data,
+        fingerprint=fingerprint(train_set.files()),
+        machine=machine(),
+    )
+    train_ex.info.update(record)
 
     callbacks = make_callbacks(
-        folder, trainer_args, monitor, monitor_mode, early_stopping_patience, train_ex.log_scalar
+        folder,
+        trainer_args,
+        monitor,
+        monitor_mode,
+        early_stopping_patience,
+        checkpoint_every_s,
+        train_ex.log_scalar,
     )
-    trainer = _trainer(folder, callbacks, trainer_args)
+    start, logged = _starting_point(train_ex.resumed, record) if train_ex.resumed else (None, None)
+    trainer = _trainer(folder, callbacks, trainer_args, logged)
+    data_module = DataModule(train_set, val_set, dataloader_args, seed)
     with _stopping(trainer), _lightnings_refusals():
-        trainer.fit(model, datamodule=DataModule(train_set, val_set, dataloader_args, seed))
+        trainer.fit(model, data_module, ckpt_path=start, weights_only=True if start else None)
     if trainer_args.get("profiler"):
         _say(_profile(trainer.profiler))
         if folder and trainer.is_global_zero:
             (folder / "profile.txt").write_text(trainer.profiler.summary(), encoding="utf-8")
 
     metrics = epoch_metrics(trainer)
-    best = trainer.checkpoint_callback and trainer.checkpoint_callback.best_model_score
+    best = trainer.checkpoint_callback and trainer.checkpoint_callback.best_score
     if best is not None:
-        metrics[f"best_{monitor}"] = float(best)
+        metrics[f"best_{monitor}"] = best
         _say(f"done   best {monitor} {best:.4f}")
     if folder:
         _say(f"run    {folder.parent.name}/{folder.name}, stored in {folder}")
     return metrics
 
 
+@train_ex.command
+def reproduce() -> dict[str, bool]:
+    """Trains a stored run again (with run=3), and says whether the result is the same."""
+    from .util.reproduce import comparison
+
+    train()
+    folder, stored = _folder(train_ex), train_ex.reproduced
+    train_ex.info["reproduces"] = stored.name
+    identical, lines = comparison(stored, folder, train_ex.info)
+    _say("\n".join(lines))
+    return {"identical": identical}
+
+
 @evaluation_ex.main
 def evaluate(
     run: str | int,
+    runs: Literal["all"] | None,
     checkpoint_path: str | None,
     model_name: str,
     dataset_args: dict,
@@ -97,6 +134,8 @@ def evaluate(
     seed: int,
 ) -> dict[str, float]:
     """Evaluates a stored run on the test split; model and dataset are rebuilt from its record."""
+    if runs:
+        return _evaluate_all(log_dir, evaluator_name)
     import pytorch_lightning as pl
     import torch
 
@@ -130,7 +169,13 @@ def evaluate(
     with refusals(f"evaluator_args: {evaluator_name}"):
         evaluator = evaluator_class(**complete("evaluator_args", evaluator_class, evaluator_args))
     evaluation_ex.info.update(
-        plain(run=stored.name, checkpoint=str(checkpoint), dataset_args=dataset_args, data=data)
+        plain(
+            run=stored.name,
+            checkpoint=str(checkpoint),
+            dataset_args=dataset_args,
+            data=data,
+            fingerprint=fingerprint(dataset.files()),
+        )
     )
     with contextlib.ExitStack() as stack:
         folder = _folder(evaluation_ex)
@@ -147,12 +192,122 @@ def evaluate(
     return results
 
 
+def _evaluate_all(log_dir: str, evaluator_name: str) -> dict[str, float]:
+    """Evaluates every finished run that has no evaluation by this evaluator."""
+    asked = {key: value for key, value in evaluation_ex.asked.items() if key != "runs"}
+    done, refused = 0, 0
+    for run in list(all_runs(log_dir)):
+        if run.status != "COMPLETED" or evaluator_name in run.evaluators():
+            continue
+        try:
+            evaluation_ex.run("evaluate", config_updates=asked | {"run": run.name})
+            done += 1
+        except UserError as refusal:
+            print(f"{run.name} is not evaluated: {refusal}", file=sys.stderr)
+            refused += 1
+        print()
+    print(f"done   {done} runs evaluated by {evaluator_name}, {refused} refused")
+    if refused:
+        raise UserError(f"{refused} of {done + refused} runs could not be evaluated")
+    return {"evaluated": done}
+
+
+@dataclass(frozen=True)
+class _Resumed:
+    """A run that goes on: from one of its checkpoints, or from the newest sound one."""
+
+    run: Run
+    checkpoint: Path | None
+    config: dict  # its own
+
+
+def _basis(command_name: str, asked: dict) -> dict | None:
+    """The configuration of the run that is resumed or reproduced; None for any other command."""
+    train_ex.resumed = train_ex.reproduced = None
+    defaults = train_ex.configurations[0]()
+    named = {key: asked.get(key, defaults[key]) for key in ("log_dir", "model_name")}
+    if command_name == "reproduce":
+        if "run" not in asked:
+            raise UserError("reproduce what? write `train reproduce with run=3`")
+        run = train_ex.reproduced = find_run(run=asked.pop("run"), **named)
+        if also := sorted(asked.keys() - {"log_dir"}):
+            raise UserError(f"{also[0]}: a run is reproduced with its own configuration")
+        if run.status != "COMPLETED":
+            raise UserError(f"{run.name} is {run.status}: only a finished run can be reproduced")
+        return run.own_config() | {"log_dir": named["log_dir"]}
+    wanted = asked.get("resume", defaults["resume"])
+    if wanted is None:
+        return None
+    checkpoint = None
+    if str(wanted).endswith(".ckpt"):
+        checkpoint = Path(wanted)
+        run = run_of_checkpoint(wanted)
+    else:
+        run = find_run(run="newest" if wanted == "last" else wanted, **named)
+    if asked.get("model_name", run.config["model_name"]) != run.config["model_name"]:
+        raise UserError(f"model_name: {run.name} goes on as {run.config['model_name']}")
+    if rank() == 0 and run.status == "RUNNING":
+        lock(run.path).close()  # refuses, and names the process that has it
+    config = run.own_config() | {"log_dir": str(run.path.parent.parent), "resume": wanted}
+    train_ex.resumed = _Resumed(run, checkpoint, config)
+    return config
+
+
+train_ex.basis = _basis
+
+
+def _starting_point(resumed: _Resumed, record: dict) -> tuple[Path | None, int]:
+    """The checkpoint to go on from, and the first step that is to be logged from there.
+
+    Returns:
+        (None, 0) if the run was stopped before its first checkpoint: it begins anew.
+
+    Raises:
+        UserError: the checkpoint that was asked for is damaged, or all of the run's are.
+    """
+    from .util.checkpoints import DamagedError, read_checkpoint
+
+    run, damaged = resumed.run, []
+    for path in [resumed.checkpoint] if resumed.checkpoint else run.checkpoints():
+        try:
+            content = read_checkpoint(path)
+            break
+        except DamagedError as problem:
+            damaged.append(str(problem))
+    else:
+        if damaged:
+            raise UserError("; ".join(damaged))
+        _say(f"resume {run.name}: it had no checkpoint yet, and begins anew")
+        return None, 0
+    for problem in damaged:
+        logger.warning("WARNING: %s; resuming from %s", problem, path.name)
+    before = run.info.get("fingerprint", record["fingerprint"])
+    if before != record["fingerprint"]:
+        logger.warning("WARNING: the data is not that which %s began with", run.name)
+    if changed := run.changed_sources():
+        logger.warning("WARNING: sources have changed since: %s", ", ".join(changed))
+    _say(f"resume {run.name} from {path.name}, step {content['global_step']}")
+    logged = content.get("exact", {}).get("next_log_step", content["global_step"])
+    return path.resolve(), logged
+
+
 @train_ex.config_hook
 def _check_training(config, command_name, logger):
     """Refuses what cannot train, in one line, before the run has a folder."""
     check_configuration(train_ex, train.__wrapped__, config)
-    if command_name != "train":
+    if command_name not in ("train", "reproduce"):
         return
+    if config["checkpoint_every_s"] < 0:
+        raise UserError("checkpoint_every_s does not fit: it takes 0 or more seconds")
+    resumed, changes = train_ex.resumed, {}
+    if resumed:
+        before, now = flat(resumed.config), flat(config)
+        changes = {key: now[key] for key in now if now[key] != before.get(key, before)}
+        if resumed.run.status == "COMPLETED" and not resumed.checkpoint and not changes:
+            raise UserError(
+                f"{resumed.run.name} is complete: to train it further, say how far, as in "
+                "trainer_args.max_epochs=10"
+            )
     patience = config["early_stopping_patience"]
     if patience is not None and patience < 0:
         raise UserError(f"early_stopping_patience={patience} does not fit: it takes 0 or more")
@@ -169,7 +324,8 @@ def _check_training(config, command_name, logger):
         _trainer(None, [], config["trainer_args"])
     with refusals("dataloader_args", (Exception,)):
         DataLoader(range(1), **config["dataloader_args"])
-    train_ex.observers[:] = [RunFolder(Path(config["log_dir"], config["model_name"]))]
+    basedir = Path(config["log_dir"], config["model_name"])
+    train_ex.observers[:] = [RunFolder(basedir, resumed and resumed.run, changes)]
 
 
 @evaluation_ex.config_hook
@@ -177,6 +333,9 @@ def _check_evaluation(config, command_name, logger):
     """Refuses what cannot be evaluated, in one line, before anything is written."""
     check_configuration(evaluation_ex, evaluate.__wrapped__, config)
     if command_name != "evaluate":
+        return
+    evaluation_ex.observers[:] = []
+    if config["runs"]:  # which makes an evaluation of its own for each
         return
     if config["checkpoint_path"]:
         run = run_of_checkpoint(config["checkpoint_path"])
@@ -192,10 +351,19 @@ def _check_evaluation(config, command_name, logger):
     evaluation_ex.observers[:] = [RunFolder(run.path / "evaluations")]
 
 
-def _trainer(folder: Path | None, callbacks: list, trainer_args: dict):
-    """Lightning's Trainer: our defaults, then whatever the configuration says."""
+def _trainer(folder: Path | None, callbacks: list, trainer_args: dict, logged: int | None = None):
+    """Lightning's Trainer: our defaults, then whatever the configuration says.
+
+    Args:
+        folder: of the run; None: nothing is logged.
+        callbacks: of the run.
+        trainer_args: as configured.
+        logged: first step that is to be logged; what TensorBoard has from there on is replaced.
+    """
     from pytorch_lightning import Trainer
     from pytorch_lightning.loggers import TensorBoardLogger
+
+    from .util.checkpoints import AtomicCheckpointIO
 
     ours = {
         "callbacks": callbacks,
@@ -203,12 +371,13 @@ def _trainer(folder: Path | None, callbacks: list, trainer_args: dict):
         "use_distributed_sampler": False,  # the loaders know their rank
     }
     if not trainer_args.get("barebones"):  # which takes none of these
+        curves = {"save_dir": folder, "name": "", "version": "", "default_hp_metric": False}
         ours |= {
-            "logger": TensorBoardLogger(folder, name="", version="") if folder else False,
-            "enable_checkpointing": bool(folder),
+            "logger": TensorBoardLogger(**curves, purge_step=logged) if folder else False,
             "enable_model_summary": False,
+            "plugins": [AtomicCheckpointIO()],
         }
-    asked = dict(trainer_args)
+    asked = {k: v for k, v in trainer_args.items() if k != "enable_checkpointing"}  # `Checkpoints`
     if asked.get("logger") in (None, True):  # what a run has anyway
         asked.pop("logger", None)
     return Trainer(**(ours | asked))
@@ -229,18 +398,10 @@ def _profile(profiler) -> str:
 
 def _load_model(stored: Run, checkpoint: Path):
     """The trained model; only weights and plain values are read from the checkpoint."""
-    import torch
+    from .util.checkpoints import read_checkpoint
 
     model_class = load("model", stored.path.parent.name)
-    try:  # by itself first: a damaged file and one that does not fit raise the same errors
-        torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise UserError(
-            f"{checkpoint} is not loaded: it is damaged, or holds objects that could run code; "
-            f"checkpoints hold weights and plain values only ({error})"
-        ) from error
-    except (RuntimeError, ValueError, KeyError, EOFError, OSError) as error:
-        raise UserError(f"{checkpoint} is damaged: {error or 'it is empty'}") from error
+    read_checkpoint(checkpoint)  # by itself first: a misfit raises the same errors as damage
     try:
         return model_class.load_from_checkpoint(
             checkpoint, map_location="cpu", weights_only=True, **stored.info.get("model_args", {})
@@ -266,7 +427,7 @@ def _folder(ex: StrictExperiment, elsewhere: Path | None = None) -> Path | None:
 
 @contextlib.contextmanager
 def _stopping(trainer):
-    """Ctrl-C and SIGTERM end the training between two batches; the run is then INTERRUPTED."""
+    """Ctrl-C and SIGTERM make the run INTERRUPTED also before and without `Checkpoints`."""
     # Lightning stops on SIGTERM between two batches, but on Ctrl-C within one.
     before = signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
@@ -299,6 +460,7 @@ def _quieten() -> None:
     for message in (
         ".*does not have many workers",  # for data in memory, workers are slower
         ".*is smaller than the logging interval",
+        ".*your dataloader is not resumable",  # ours is, by other means
         ".*LeafSpec",  # Lightning's use of torch, not ours
         ".*could not find the monitored key",  # nothing is validated, so there is no best
         ".*but have no `validation_step`",  # likewise
@@ -319,8 +481,10 @@ def _say(text: str) -> None:
 
 
 def train_command() -> None:
-    """The console command `train`."""
-    train_ex.run_commandline()
+    """The console command `train`; exit status 1 also for a run that is not reproduced."""
+    run = train_ex.run_commandline()
+    if run and run.result and run.result.get("identical") is False:
+        sys.exit(1)
 
 
 def evaluate_command() -> None:
@@ -329,8 +493,9 @@ def evaluate_command() -> None:
 
 
 if __name__ == "__main__":
-    experiments = {"train": train_ex, "evaluate": evaluation_ex}
-    command = sys.argv[1] if len(sys.argv) > 1 else ""
-    if command not in experiments:
-        sys.exit(f"UserError: {unknown('command', command, experiments)}")
-    experiments[command].run_commandline([command, *sys.argv[2:]])
+    programs = {"train": train_command, "evaluate": evaluate_command}
+    program = sys.argv[1] if len(sys.argv) > 1 else ""
+    if program not in programs:
+        sys.exit(f"UserError: {unknown('command', program, programs)}")
+    del sys.argv[0]
+    programs[program]()

@@ -23,6 +23,8 @@ def config():
     monitor = "val_loss"  # metric that tells the best checkpoint
     monitor_mode = "min"  # "min" or "max": what is better
     early_stopping_patience = None  # validations without improvement to wait for; None: no limit
+    checkpoint_every_s = 300.0  # seconds between checkpoints, besides one after each epoch
+    resume = None  # "last", 3, "MyCoolIdea/2" or a checkpoint: goes on in that run's folder
     log_dir = "model_data"  # folder of all runs
     seed = 42  # of the weights, the order of the data, and all other chance
 

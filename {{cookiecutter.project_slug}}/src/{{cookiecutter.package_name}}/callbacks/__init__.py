@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytorch_lightning import Callback
-from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor
 
+from .checkpoints import Checkpoints
 from .progress import EpochReport, ProgressBar, epoch_metrics
 from .sanity import MonitorExists
 
@@ -20,33 +21,31 @@ def make_callbacks(
     monitor: str,
     monitor_mode: str,
     early_stopping_patience: int | None,
+    checkpoint_every_s: float,
     log_scalar: Callable[[str, float, int], None],
 ) -> list[Callback]:
     """The callbacks of a training run.
 
     Args:
-        folder: of the run, for the checkpoints; None if nothing is stored.
+        folder: of the run, for checkpoints and metrics; None if nothing is stored.
         trainer_args: what they switch off (`enable_checkpointing`, ...) is left out.
         monitor: metric that tells the best checkpoint and when to stop.
         monitor_mode: "min" or "max".
         early_stopping_patience: validations without improvement to wait for; None: no limit.
-        log_scalar: keeps a metric in the run's record: name, value, step.
+        checkpoint_every_s: seconds between two checkpoints, besides each epoch.
+        log_scalar: tells a metric to sacred's other observers: name, value, step.
     """
     if trainer_args.get("barebones"):  # Lightning's own word for a bare loop
         return []
-    callbacks = [EpochReport(log_scalar), MonitorExists(monitor)]
+    callbacks = [EpochReport(folder, log_scalar), MonitorExists(monitor)]
     if trainer_args.get("enable_progress_bar") is not False:
         callbacks.append(ProgressBar(refresh_rate=50))
-    if folder and trainer_args.get("enable_checkpointing") is not False:
-        where = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
-        # Two, because what is saved when a run is stopped must not replace the best.
-        callbacks += [
-            ModelCheckpoint(**where, filename="best", monitor=monitor, mode=monitor_mode),
-            ModelCheckpoint(**where, filename="last", save_on_exception=True),
-        ]
     if folder and trainer_args.get("logger") is not False:
         callbacks.append(LearningRateMonitor(logging_interval="epoch"))
     if early_stopping_patience is not None:
         patience = early_stopping_patience
         callbacks.append(EarlyStopping(monitor, patience=patience, mode=monitor_mode))
-    return callbacks
+    saves = folder and trainer_args.get("enable_checkpointing") is not False
+    checkpoints = folder / "checkpoints" if saves else None
+    # The last, so that what it saves has seen all the others.
+    return [*callbacks, Checkpoints(checkpoints, monitor, monitor_mode, checkpoint_every_s)]

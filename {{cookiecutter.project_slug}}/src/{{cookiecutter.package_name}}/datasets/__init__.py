@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 
 from torch.utils.data import Dataset, default_collate
 
@@ -39,6 +40,10 @@ class SplitDataset(Dataset):
     def collate_fn(self) -> Callable:
         """Makes a batch of what the loader has read: nothing to do after `__getitems__`."""
         return _as_it_is if hasattr(self, "__getitems__") else default_collate
+
+    def files(self) -> list[Path]:
+        """The files that this split is read from; a run keeps their hashes."""
+        return []
 
     def describe(self) -> dict:
         """What the run's record says of the data, as plain values."""

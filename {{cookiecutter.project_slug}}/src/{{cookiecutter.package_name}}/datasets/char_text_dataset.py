@@ -97,6 +97,9 @@ class CharTextDataset(SplitDataset):
         """The text of numbers `(T,)`."""
         return "".join(self.characters[i] for i in tokens.tolist())
 
+    def files(self) -> list[Path]:
+        return [_file(self.path)]
+
     def describe(self) -> dict:
         return {
             "characters": len(self.tokens),

@@ -79,8 +79,9 @@ class MNISTDataset(SplitDataset):
         if source == "sample":
             folder = SAMPLE
         # Read once, held once: both splits of the training files index into the same tensor.
-        self.images = _read_idx(folder, f"{part}-images-idx3-ubyte", source == "full")
-        self.targets = _read_idx(folder, f"{part}-labels-idx1-ubyte", source == "full")
+        names = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+        self.images, self.targets = (_read_idx(folder, name, source == "full") for name in names)
+        self._files = [_path(folder, name) for name in names]
         indices = torch.arange(len(self.targets))
         if split != "test":
             indices = indices[(indices % VALIDATE_EVERY == 0) == (split == "val")]
@@ -132,6 +133,9 @@ class MNISTDataset(SplitDataset):
         images = self.images[chosen].unsqueeze(1).to(torch.float32).div_(255)
         return images, self.targets[chosen].long()
 
+    def files(self) -> list[Path]:
+        return self._files
+
     def describe(self) -> dict:
         return {"examples": len(self), "source": self.source}
 
@@ -140,10 +144,14 @@ def _is_there(folder: Path) -> bool:
     return all((folder / name).exists() or (folder / f"{name}.gz").exists() for name in FILES)
 
 
+def _path(folder: Path, name: str) -> Path:
+    return folder / name if (folder / name).exists() else folder / f"{name}.gz"
+
+
 @cache
 def _read_idx(folder: Path, name: str, official: bool) -> Tensor:
     """The uint8 tensor in an IDX file, packed or not, `(N, 28, 28)` or `(N,)`."""
-    path = folder / name if (folder / name).exists() else folder / f"{name}.gz"
+    path = _path(folder, name)
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":

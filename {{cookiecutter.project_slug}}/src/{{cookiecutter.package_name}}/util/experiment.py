@@ -23,6 +23,7 @@ warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="sacred")
 from docopt import DocoptExit  # noqa: E402
 from sacred import SETTINGS, Experiment  # noqa: E402
+from sacred.config.config_dict import ConfigDict  # noqa: E402
 from sacred.config.config_files import load_config_file  # noqa: E402
 from sacred.config.config_scope import ConfigScope  # noqa: E402
 from sacred.utils import (  # noqa: E402
@@ -105,11 +106,22 @@ def rank() -> int:
 
 
 class _Scope(ConfigScope):
-    """The configuration function of a `*_config.py`, composed with what the user asked for."""
+    """The configuration function of a `*_config.py`, composed with what the user asked for.
+
+    Attributes:
+        stored: a run's configuration, which replaces that of the file; None: the file's.
+    """
+
+    stored: dict | None = None
 
     def __call__(self, fixed=None, preset=None, fallback=None):
-        summary = super().__call__(fixed, preset, fallback)
-        asked, defaults = fixed or {}, super().__call__()
+        defaults = super().__call__()
+        if self.stored is None:
+            summary = super().__call__(fixed, preset, fallback)
+        else:  # what the file has learnt since the run began has its default
+            defaults = {key: self.stored.get(key, value) for key, value in defaults.items()}
+            summary = ConfigDict(defaults)(fixed, preset, fallback)
+        asked = fixed or {}
         for name in [key for key in asked if key.endswith("_name")]:
             group = name.removesuffix("_name") + "_args"
             if group in defaults and asked[name] != defaults[name]:
@@ -126,9 +138,15 @@ class StrictExperiment(Experiment):
 
     Attributes:
         stored: whether the run has a folder; on every rank what rank zero says.
+        basis: called with command and overrides; returns the configuration of a stored run that
+            they start from, or None.
+        asked: the overrides of the command line.
     """
 
     stored = True
+
+    def basis(self, command: str, asked: dict) -> dict | None:
+        return None
 
     def config(self, function: Callable) -> _Scope:
         self.configurations.append(_Scope(function))
@@ -150,6 +168,8 @@ class StrictExperiment(Experiment):
             error = UserError(f"{said} (see `{self.path} help`)")
         except UserError as refusal:
             error = refusal
+        if isinstance(error, Interrupted) and rank() > 0:
+            sys.exit()  # rank zero says it; Lightning takes another status for a crash
         sys.exit(f"{type(error).__name__}: {error}")
 
     def _check_command(self, cmd_name):
@@ -175,12 +195,20 @@ class StrictExperiment(Experiment):
             raise UserError("'=' stands alone: write KEY=VALUE, without spaces")
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _interrupt)
+        self.asked = dict(config_updates or {})
+        scope = self.configurations[0]
         in_options = os.path.join("sacred", "commandline_options.py")
         try:
             with refusals("option", (ValueError, RuntimeError), raised_in=in_options):
-                return super().run(command_name, config_updates, named_configs, *args, **kwargs)
+                scope.stored = self.basis(command_name, self.asked)
+                run = super().run(command_name, self.asked, named_configs, *args, **kwargs)
         except KeyboardInterrupt:
             raise Interrupted(f"{self.path} was stopped") from None
+        finally:
+            scope.stored = None
+        for problem in filter(None, (getattr(o, "problem", None) for o in run.observers)):
+            raise UserError(f"the record of the run could not be written: {problem}")
+        return run
 
 
 def _interrupt(signum, frame):
@@ -193,7 +221,7 @@ class _OwnWords(logging.Filter):
     """Drops sacred's messages about what the error line or the run's folder says better."""
 
     def filter(self, record):
-        return not record.getMessage().startswith(("Failed after", "Aborted after"))
+        return not record.getMessage().startswith(("Failed", "Aborted", "No observers have"))
 
 
 def make_experiment(name: str, doc: str) -> StrictExperiment:

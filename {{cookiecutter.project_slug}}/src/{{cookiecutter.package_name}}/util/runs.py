@@ -1,90 +1,77 @@
 """Runs on disk: the folder that holds everything of a run, and how a run is found again.
 
 `<log_dir>/<ModelName>/<id>/` is a run; `<run>/evaluations/<n>/` is one of its evaluations. Both
-are written by the same observer. Nothing here imports torch.
+are written by the observer in record.py. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-import re
-import shutil
-import subprocess
+import os
+import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
+from datetime import datetime, timezone
 from pathlib import Path
 
-from sacred.observers import FileStorageObserver
+from sacred.utils import iterate_flattened
 
 from .experiment import PACKAGE, UserError, unknown
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing tells there that two processes resume one run
+    fcntl = None
 
-class RunFolder(FileStorageObserver):
-    """sacred's file observer, whose folder is complete: sources, versions and commit are in it."""
+SILENCE_S = 60  # of a heartbeat every ten seconds, after which a run elsewhere counts as dead
 
-    def __init__(self, basedir: Path):
-        super().__init__(basedir, copy_sources=False)  # they are copied below
 
-    def started_event(self, ex_info, *args, **kwargs):
-        return super().started_event(dict(ex_info), *args, **kwargs)  # `-F` adds other observers
+def lock(path: Path):
+    """Locks a run's folder; the lock ends with the returned file, or with the process.
 
-    def _make_run_dir(self, _id):
-        if _id is not None and not re.fullmatch(r"\w[\w.-]*", str(_id)):
-            raise UserError(f"a run cannot be called {_id!r}: use letters, digits, '-', '_', '.'")
+    Raises:
+        UserError: another process has it; it is named.
+    """
+    file = (path / "lock").open("a+", encoding="utf-8")
+    for pause in (0.1, 0.1, 0):  # whoever looks whether a run is alive has the lock for a moment
         try:
-            super()._make_run_dir(_id)
-        except FileExistsError:
-            raise UserError(f"{self.basedir}/{_id} exists already: choose another id") from None
-        except OSError as error:
-            raise UserError(f"no folder for the run can be made: {error}") from error
-
-    def failed_event(self, fail_time, fail_trace):
-        if self.run_entry:  # else it failed before it had a folder
-            super().failed_event(fail_time, fail_trace)
-
-    def save_sources(self, ex_info):
-        ex_info["repositories"] = _git()
-        ex_info["dependencies"] = sorted(
-            {f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()}
-        )
-        files = sorted(PACKAGE.rglob("*.py"))
-        for path in files:
-            target = Path(self.dir, "sources", path.relative_to(PACKAGE.parent))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-        names = [path.relative_to(PACKAGE.parent).as_posix() for path in files]
-        return [[name, f"sources/{name}"] for name in names]
+            _lock(file, exclusive=True)
+            break
+        except OSError:
+            time.sleep(pause)
+    else:
+        file.seek(0)
+        raise UserError(f"{path.parent.name}/{path.name} is being trained by {file.read()}")
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}")
+    file.flush()
+    return file
 
 
-def plain(**groups) -> dict:
-    """What a record can hold of some values: JSON's types; tuples as lists, other objects not."""
-
-    def convert(value):
-        if isinstance(value, dict):
-            return {str(k): convert(v) for k, v in value.items() if _is_plain(v)}
-        return [convert(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-    return convert(groups)
+def flat(config: dict) -> dict:
+    """A configuration as dotted keys and their values, less its docstring and what is empty."""
+    return {k: v for k, v in iterate_flattened(config) if k not in ("__doc__", "resume")}
 
 
-def _is_plain(value) -> bool:
-    return value is None or isinstance(value, (str, int, float, dict, list, tuple))
-
-
-def _git() -> list[dict]:
-    """Commit of the project's repository and whether its tree was dirty; [] outside of git."""
-
-    def git(*words):
-        command = ["git", "-C", str(PACKAGE), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
+def _is_locked(path: Path) -> bool:
     try:
-        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain")
-    except (OSError, subprocess.CalledProcessError):  # no git, no repository, or no commit yet
-        return []
-    return [{"commit": commit, "dirty": bool(changes)}]
+        with (path / "lock").open(encoding="utf-8") as file:
+            _lock(file, exclusive=False)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _lock(file, exclusive: bool) -> None:
+    # fcntl's own locks, not those of the filelock library: worker processes, which may outlive a
+    # killed training by some seconds, do not inherit them.
+    if fcntl:
+        fcntl.lockf(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
 
 
 @dataclass(frozen=True)
@@ -102,7 +89,47 @@ class Run:
 
     @property
     def status(self) -> str:
-        return self.record["status"]
+        """As recorded; DEAD where the record says RUNNING and the process is gone."""
+        if self.record["status"] != "RUNNING" or _is_locked(self.path):
+            return self.record["status"]
+        beat = self.record.get("heartbeat") or self.record.get("start_time")
+        if self.attempts[-1].get("host") != socket.gethostname() and isinstance(beat, str):
+            # Not every shared file system shows the locks of other machines.
+            with contextlib.suppress(ValueError):  # the file may have been edited by hand
+                silence = datetime.now(timezone.utc) - datetime.fromisoformat(f"{beat}+00:00")
+                if silence.total_seconds() < SILENCE_S:
+                    return "RUNNING"
+        return "DEAD"
+
+    @property
+    def attempts(self) -> list[dict]:
+        """Start, stop, host, status and the reason for it, of the run and each resumption."""
+        keys = ("start_time", "stop_time", "status")
+        return self.record.get("attempts") or [{key: self.record.get(key) for key in keys}]
+
+    def own_config(self) -> dict:
+        """Its configuration with every default of model and data spelled out and settled."""
+        settled = {
+            key: self.info[key] for key in ("model_args", "dataset_args") if key in self.info
+        }
+        return self.config | {"model_name": self.path.parent.name} | settled
+
+    def evaluators(self) -> set[str]:
+        """Names of the evaluators that have finished an evaluation of it."""
+        names = set()
+        for results in self.path.glob("evaluations/*/results.json"):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                config = json.loads(results.with_name("config.json").read_text(encoding="utf-8"))
+                names.add(config.get("evaluator_name"))
+        return names
+
+    def changed_sources(self) -> list[str]:
+        """Sources of the project that are not what they were when the run began."""
+        then = {p.relative_to(self.path / "sources"): p for p in self.path.glob("sources/**/*.py")}
+        now = {p.relative_to(PACKAGE.parent): p for p in PACKAGE.rglob("*.py")}
+        both = then.keys() & now.keys()
+        changed = {p for p in both if then[p].read_bytes() != now[p].read_bytes()}
+        return sorted(p.as_posix() for p in changed | (then.keys() ^ now.keys()))
 
     @property
     def best(self) -> float:
@@ -122,6 +149,11 @@ class Run:
             if path.is_file():
                 return path
         raise UserError(f"run {self.name} ({self.status}) has left no checkpoint")
+
+    def checkpoints(self) -> list[Path]:
+        """All its checkpoints, `last.ckpt` first, then from new to old."""
+        paths = self.path.glob("checkpoints/*.ckpt")
+        return sorted(paths, key=lambda p: (p.name == "last.ckpt", p.stat().st_mtime), reverse=True)
 
 
 def read_run(path: Path) -> Run:
@@ -146,6 +178,7 @@ def read_run(path: Path) -> Run:
             raise UserError(f"{file} cannot be read: {error}") from None
     for name, key, kind, default in (
         ("run.json", "status", str, None),
+        ("run.json", "attempts", list, []),
         ("config.json", "monitor", str, None),
         ("config.json", "dataset_name", str, None),
         ("config.json", "dataset_args", dict, None),
@@ -175,12 +208,18 @@ def find_run(log_dir: str, run: str | int, model_name: str) -> Run:
 
     Args:
         log_dir: folder of all runs.
-        run: "last" (newest finished), "best" (best monitored value), an id, or "<Model>/<id>".
+        run: "last" (newest finished), "best" (best monitored value), "newest" (finished or not),
+            an id, or "<Model>/<id>".
         model_name: the model that a bare id belongs to.
 
     Raises:
         UserError: there is no such run; the message lists those that exist.
     """
+    if run == "newest":
+        runs = list(all_runs(log_dir))
+        if not runs:
+            raise UserError(f"there is no run in {log_dir}/: type `train` first")
+        return runs[-1]
     if run not in ("last", "best"):
         name = str(run) if "/" in str(run) else f"{model_name}/{run}"
         known = [f"{p.parent.parent.name}/{p.parent.name}" for p in _records(log_dir)]

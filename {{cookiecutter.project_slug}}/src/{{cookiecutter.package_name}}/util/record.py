@@ -1,0 +1,243 @@
+"""Writes the folder of a run: what was asked, from what sources, on what data, and how it went.
+
+A folder belongs to one process at a time: it holds a lock on it that dies with the process. Files
+are replaced as a whole, so that a kill leaves the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+from sacred.observers import FileStorageObserver
+from sacred.serializer import flatten
+
+from .experiment import PACKAGE, UserError
+from .runs import Run, lock
+
+WHOLE = 1 << 30  # bytes up to which a file is hashed as a whole
+PIECE = 1 << 20
+
+
+class RunFolder(FileStorageObserver):
+    """sacred's file observer, whose folder is complete and survives what its process does not.
+
+    Args:
+        basedir: folder of the runs; a new one gets the next number in it.
+        resumed: the run that goes on, in its own folder.
+        changes: what its configuration says now and did not: dotted key -> value.
+
+    Attributes:
+        problem: why a file could not be written, or None.
+    """
+
+    def __init__(self, basedir: Path, resumed: Run | None = None, changes: dict | None = None):
+        super().__init__(basedir, copy_sources=False)  # they are copied below
+        self.resumed, self.changes, self.problem = resumed, changes or {}, None
+
+    def started_event(self, ex_info, command, host_info, start_time, config, meta_info, _id):
+        attempt = {
+            "start_time": start_time.isoformat(),
+            "stop_time": None,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "status": "RUNNING",
+            "why": None,
+        }
+        config = {key: value for key, value in config.items() if key != "resume"}
+        if not self.resumed:
+            _id = super().started_event(  # a copy of `ex_info`, because `-F` adds other observers
+                dict(ex_info), command, host_info, start_time, config, meta_info, _id
+            )
+            self.run_entry["attempts"] = [attempt]
+            self.save_json(self.run_entry, "run.json")
+            return _id
+        self.dir = str(self.resumed.path)
+        self._lock()
+        for leftover in self.resumed.path.rglob("*.tmp"):
+            leftover.unlink()
+        self.run_entry = dict(self.resumed.record)
+        for key in ("stop_time", "fail_trace", "result"):
+            self.run_entry.pop(key, None)
+        *earlier, last = self.resumed.attempts
+        if last["status"] == "RUNNING":
+            heartbeat = self.resumed.record.get("heartbeat")
+            last = last | {"status": "DEAD", "stop_time": heartbeat, "why": "its process is gone"}
+        attempt["changes"] = self.changes
+        number = len(earlier) + 2
+        if self.resumed.changed_sources():
+            attempt["sources"] = f"attempts/{number}/sources"
+            _copy_sources(Path(self.dir, attempt["sources"]))
+        self.run_entry |= {"attempts": [*earlier, last, attempt], "status": "RUNNING"}
+        self.config, self.info, self.cout, self.cout_write_cursor = config, {}, "", 0
+        self.save_json(self.run_entry, "run.json")
+        self.save_json(config, "config.json")
+        return self.resumed.path.name
+
+    def _make_run_dir(self, _id):
+        if _id is not None and not re.fullmatch(r"\w[\w.-]*", str(_id)):
+            raise UserError(f"a run cannot be called {_id!r}: use letters, digits, '-', '_', '.'")
+        try:
+            super()._make_run_dir(_id)
+            self._lock()
+        except FileExistsError:
+            raise UserError(f"{self.basedir}/{_id} exists already: choose another id") from None
+        except OSError as error:
+            raise UserError(f"no folder for the run can be made: {error}") from error
+
+    def _lock(self):
+        self.lock = lock(Path(self.dir))  # held until this object is gone
+
+    def save_sources(self, ex_info):
+        ex_info["repositories"] = _git(Path(self.dir))
+        ex_info["dependencies"] = versions()
+        names = _copy_sources(Path(self.dir, "sources"))
+        return [[name, f"sources/{name}"] for name in names]
+
+    def save_json(self, obj, filename):
+        write_json(Path(self.dir, filename), flatten(obj))
+
+    def log_metrics(self, metrics_by_name, info):
+        """Nothing: `EpochReport` keeps the metrics, in step with the checkpoints."""
+
+    def heartbeat_event(self, *args, **kwargs):
+        with self._noting_problems():
+            super().heartbeat_event(*args, **kwargs)
+
+    def completed_event(self, stop_time, result):
+        with self._noting_problems():
+            self._end(stop_time, "COMPLETED", None)
+            super().completed_event(stop_time, result)
+
+    def interrupted_event(self, interrupt_time, status):
+        with self._noting_problems():
+            self._end(interrupt_time, status, "stopped by Ctrl-C or SIGTERM")
+            super().interrupted_event(interrupt_time, status)
+
+    def failed_event(self, fail_time, fail_trace):
+        if not self.run_entry:  # it failed before it had a folder
+            return
+        with self._noting_problems():
+            self._end(fail_time, "FAILED", fail_trace[-1].strip())
+            super().failed_event(fail_time, fail_trace)
+
+    def _end(self, time, status, why):
+        self.run_entry["attempts"][-1].update(stop_time=time.isoformat(), status=status, why=why)
+
+    @contextlib.contextmanager
+    def _noting_problems(self):
+        """A full disk does not end the training from another thread; the end tells of it."""
+        try:
+            yield
+        except OSError as error:
+            self.problem = error
+
+
+def write_json(path: Path, content) -> None:
+    """Replaces a JSON file as a whole: a kill or a full disk leaves the old one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    part = path.with_name(f"{path.name}.{threading.get_ident()}.tmp")
+    try:
+        part.write_text(json.dumps(content, sort_keys=True, indent=2) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def plain(**groups) -> dict:
+    """What a record can hold of some values: JSON's types; tuples as lists, other objects not."""
+
+    def convert(value):
+        if isinstance(value, dict):
+            return {str(k): convert(v) for k, v in value.items() if _is_plain(v)}
+        return [convert(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+    return convert(groups)
+
+
+def _is_plain(value) -> bool:
+    return value is None or isinstance(value, (str, int, float, dict, list, tuple))
+
+
+def fingerprint(files: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of each file, by its name; of files above 1 GiB, of their size and 64 pieces."""
+    hashes = {}
+    for path in files:
+        digest, size = hashlib.sha256(), path.stat().st_size
+        with path.open("rb") as file:
+            if size <= WHOLE:
+                while piece := file.read(PIECE):
+                    digest.update(piece)
+            else:
+                digest.update(str(size).encode())
+                for number in range(64):
+                    file.seek((size - PIECE) * number // 63)
+                    digest.update(file.read(PIECE))
+        hashes[path.name] = digest.hexdigest()
+    return hashes
+
+
+def versions() -> list[str]:
+    """Everything that is installed, as `name==version`."""
+    return sorted({f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()})
+
+
+def machine() -> dict[str, str | int]:
+    """What the last bits of a result depend on, besides sources, versions and data."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "gpus": ", ".join(gpus) or "none",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+    }
+
+
+def _copy_sources(folder: Path) -> list[str]:
+    """Copies all sources of the package; returns their names relative to `folder`."""
+    names = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE.parent)
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        names.append(name.as_posix())
+    return names
+
+
+def _git(folder: Path) -> list[dict]:
+    """Commit of the project's repository and whether its tree was dirty; [] outside of git.
+
+    What is not committed is written into `folder` as `uncommitted.diff`.
+    """
+
+    def git(*words):
+        command = ["git", "-C", str(PACKAGE), *words]
+        return subprocess.run(command, capture_output=True, check=True).stdout
+
+    try:
+        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain")
+        if changes:
+            # As bytes: a diff may have lines in any encoding.
+            (folder / "uncommitted.diff").write_bytes(git("diff", "HEAD"))
+    except (OSError, subprocess.CalledProcessError):  # no git, no repository, or no commit yet
+        return []
+    return [{"commit": commit.decode().strip(), "dirty": bool(changes)}]
