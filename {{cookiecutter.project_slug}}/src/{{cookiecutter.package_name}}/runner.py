@@ -8,7 +8,6 @@ help and refusals are quick.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import signal
 import sys
@@ -18,12 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from . import overview
 from .eval_config import evaluation_ex
 from .train_config import train_ex
 from .util.checks import check_configuration, check_names, check_types, complete, prepare_dataset
+from .util.compare import write_per_example
 from .util.experiment import Interrupted, StrictExperiment, UserError, rank, refusals, unknown
 from .util.loading import load
-from .util.record import RunFolder, fingerprint, machine, plain
+from .util.record import RunFolder, fingerprint, machine, plain, write_json
 from .util.runs import Run, all_runs, find_run, flat, lock, run_of_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -186,8 +187,9 @@ def evaluate(
     width = max(map(len, results), default=0)
     _say("\n".join(f"{key:<{width}}  {value:.4f}" for key, value in results.items()))
     if folder:
-        text = json.dumps(results, indent=2) + "\n"
-        (folder / "results.json").write_text(text, encoding="utf-8")
+        if evaluator.per_example:
+            write_per_example(folder / "per_example.csv", evaluator.per_example)
+        write_json(folder / "results.json", results)
         _say(f"done   stored in {folder}")
     return results
 
@@ -196,7 +198,7 @@ def _evaluate_all(log_dir: str, evaluator_name: str) -> dict[str, float]:
     """Evaluates every finished run that has no evaluation by this evaluator."""
     asked = {key: value for key, value in evaluation_ex.asked.items() if key != "runs"}
     done, refused = 0, 0
-    for run in list(all_runs(log_dir)):
+    for run in all_runs(log_dir):
         if run.status != "COMPLETED" or evaluator_name in run.evaluators():
             continue
         try:
@@ -218,7 +220,6 @@ class _Resumed:
 
     run: Run
     checkpoint: Path | None
-    config: dict  # its own
 
 
 def _basis(command_name: str, asked: dict) -> dict | None:
@@ -248,9 +249,8 @@ def _basis(command_name: str, asked: dict) -> dict | None:
         raise UserError(f"model_name: {run.name} goes on as {run.config['model_name']}")
     if rank() == 0 and run.status == "RUNNING":
         lock(run.path).close()  # refuses, and names the process that has it
-    config = run.own_config() | {"log_dir": str(run.path.parent.parent), "resume": wanted}
-    train_ex.resumed = _Resumed(run, checkpoint, config)
-    return config
+    train_ex.resumed = _Resumed(run, checkpoint)
+    return run.own_config() | {"log_dir": str(run.path.parent.parent), "resume": wanted}
 
 
 train_ex.basis = _basis
@@ -299,15 +299,23 @@ def _check_training(config, command_name, logger):
         return
     if config["checkpoint_every_s"] < 0:
         raise UserError("checkpoint_every_s does not fit: it takes 0 or more seconds")
-    resumed, changes = train_ex.resumed, {}
-    if resumed:
-        before, now = flat(resumed.config), flat(config)
-        changes = {key: now[key] for key in now if now[key] != before.get(key, before)}
-        if resumed.run.status == "COMPLETED" and not resumed.checkpoint and not changes:
-            raise UserError(
-                f"{resumed.run.name} is complete: to train it further, say how far, as in "
-                "trainer_args.max_epochs=10"
-            )
+    resumed, stored, changes, recorded = train_ex.resumed, train_ex.reproduced, {}, None
+    if resumed or stored:
+        stored = stored or resumed.run
+        basis, now = flat(stored.own_config()), flat(config)
+        changes = {key: now[key] for key in now if now[key] != basis.get(key, basis)}
+        changes.pop("log_dir", None)
+        # As it was configured: what was settled when the run began is in its info.json.
+        recorded = plain(**stored.config)
+        for key, value in changes.items():
+            group, _, name = key.rpartition(".")
+            (recorded.setdefault(group, {}) if group else recorded)[name] = value
+    finished = resumed and resumed.run.status == "COMPLETED" and not resumed.checkpoint
+    if finished and not changes:
+        raise UserError(
+            f"{resumed.run.name} is complete: to train it further, say how far, as in "
+            "trainer_args.max_epochs=10"
+        )
     patience = config["early_stopping_patience"]
     if patience is not None and patience < 0:
         raise UserError(f"early_stopping_patience={patience} does not fit: it takes 0 or more")
@@ -325,12 +333,15 @@ def _check_training(config, command_name, logger):
     with refusals("dataloader_args", (Exception,)):
         DataLoader(range(1), **config["dataloader_args"])
     basedir = Path(config["log_dir"], config["model_name"])
-    train_ex.observers[:] = [RunFolder(basedir, resumed and resumed.run, changes)]
+    train_ex.observers[:] = [RunFolder(basedir, resumed and resumed.run, changes, recorded)]
 
 
 @evaluation_ex.config_hook
 def _check_evaluation(config, command_name, logger):
     """Refuses what cannot be evaluated, in one line, before anything is written."""
+    if command_name in overview.COMMANDS:
+        overview.check_looking(overview.COMMANDS[command_name], config)
+        return
     check_configuration(evaluation_ex, evaluate.__wrapped__, config)
     if command_name != "evaluate":
         return

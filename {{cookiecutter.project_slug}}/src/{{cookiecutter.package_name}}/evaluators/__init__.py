@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from pytorch_lightning import LightningModule
 from torch.utils.data import DataLoader, Dataset
@@ -15,9 +16,12 @@ class Evaluator(ABC):
 
     Attributes:
         folder: where its files go; set by the runner before `evaluate` is called.
+        per_example: metric -> one number for each test example, whose mean is the metric. With
+            it, `evaluate compare` can tell a difference between two models from chance.
     """
 
     folder: Path
+    per_example: Mapping[str, Sequence[float]] = MappingProxyType({})
 
     @abstractmethod
     def evaluate(self, model: LightningModule, dataset: Dataset) -> dict[str, float]:

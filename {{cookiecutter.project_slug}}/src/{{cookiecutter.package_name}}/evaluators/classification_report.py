@@ -40,11 +40,14 @@ class ClassificationReport(Evaluator):
         confidences, preds = logits.softmax(1).max(1)
         confusion = torch.zeros(dataset.num_classes, dataset.num_classes, dtype=torch.long)
         confusion.index_put_((targets, preds), torch.ones_like(targets), accumulate=True)
+        correct = (preds == targets).double()
+        losses = F.cross_entropy(logits.double(), targets, reduction="none")
+        self.per_example = {"test_accuracy": correct.tolist(), "test_loss": losses.tolist()}
         scores = class_scores(confusion)  # (num_classes, 3)
         precision, recall, f1 = scores.mean(0).tolist()
         results = {
-            "test_accuracy": (preds == targets).double().mean().item(),
-            "test_loss": F.cross_entropy(logits.double(), targets).item(),
+            "test_accuracy": correct.mean().item(),
+            "test_loss": losses.mean().item(),
             "test_precision": precision,
             "test_recall": recall,
             "test_f1": f1,

@@ -37,14 +37,22 @@ class RunFolder(FileStorageObserver):
         basedir: folder of the runs; a new one gets the next number in it.
         resumed: the run that goes on, in its own folder.
         changes: what its configuration says now and did not: dotted key -> value.
+        config: what is recorded as the configuration; None: that of this process.
 
     Attributes:
         problem: why a file could not be written, or None.
     """
 
-    def __init__(self, basedir: Path, resumed: Run | None = None, changes: dict | None = None):
+    def __init__(
+        self,
+        basedir: Path,
+        resumed: Run | None = None,
+        changes: dict | None = None,
+        config: dict | None = None,
+    ):
         super().__init__(basedir, copy_sources=False)  # they are copied below
-        self.resumed, self.changes, self.problem = resumed, changes or {}, None
+        self.resumed, self.changes, self.recorded = resumed, changes or {}, config
+        self.problem: OSError | None = None
 
     def started_event(self, ex_info, command, host_info, start_time, config, meta_info, _id):
         attempt = {
@@ -55,7 +63,7 @@ class RunFolder(FileStorageObserver):
             "status": "RUNNING",
             "why": None,
         }
-        config = {key: value for key, value in config.items() if key != "resume"}
+        config = {key: value for key, value in (self.recorded or config).items() if key != "resume"}
         if not self.resumed:
             _id = super().started_event(  # a copy of `ex_info`, because `-F` adds other observers
                 dict(ex_info), command, host_info, start_time, config, meta_info, _id
@@ -152,7 +160,7 @@ def write_json(path: Path, content) -> None:
     """
     part = path.with_name(f"{path.name}.{threading.get_ident()}.tmp")
     try:
-        part.write_text(json.dumps(content, sort_keys=True, indent=2) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         os.replace(part, path)
     except OSError:
         part.unlink(missing_ok=True)

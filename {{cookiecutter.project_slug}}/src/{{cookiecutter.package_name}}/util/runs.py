@@ -192,15 +192,21 @@ def read_run(path: Path) -> Run:
     return Run(path, files["run.json"], files["config.json"], files["info.json"])
 
 
-def all_runs(log_dir: str) -> Iterator[Run]:
-    """Every readable run below `log_dir`, oldest first."""
-    found = []
-    for file in Path(log_dir).glob("*/*/run.json"):
+def every_run(log_dir: str) -> Iterator[tuple[Path, Run | UserError]]:
+    """Every folder below `log_dir` that may be a run's, with the run or what is wrong with it."""
+    for path in sorted(Path(log_dir).glob("*/*/")):
+        if path.parent.name == "comparisons" or not path.is_dir():
+            continue
         try:
-            found.append(read_run(file.parent))
-        except UserError:
-            continue  # named when it is asked for
-    yield from sorted(found, key=lambda run: str(run.record.get("start_time")))
+            yield path, read_run(path)
+        except UserError as error:
+            yield path, error
+
+
+def all_runs(log_dir: str) -> list[Run]:
+    """Every readable run below `log_dir`, oldest first; others are named when asked for."""
+    found = [run for _, run in every_run(log_dir) if isinstance(run, Run)]
+    return sorted(found, key=lambda run: str(run.record.get("start_time")))
 
 
 def find_run(log_dir: str, run: str | int, model_name: str) -> Run:
@@ -216,7 +222,7 @@ def find_run(log_dir: str, run: str | int, model_name: str) -> Run:
         UserError: there is no such run; the message lists those that exist.
     """
     if run == "newest":
-        runs = list(all_runs(log_dir))
+        runs = all_runs(log_dir)
         if not runs:
             raise UserError(f"there is no run in {log_dir}/: type `train` first")
         return runs[-1]
