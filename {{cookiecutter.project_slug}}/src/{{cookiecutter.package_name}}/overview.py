@@ -92,7 +92,7 @@ def _width() -> int | None:
 
 @evaluation_ex.command(unobserved=True)
 def runs(log_dir: str, sort: str = "") -> None:
-    """Lists all runs: `evaluate runs with status=COMPLETED model=CNN seed=7 sort=val_loss`.
+    """Lists all runs: `evaluate runs with status=COMPLETED model=MyCoolIdea seed=7 sort=val_loss`.
 
     Whatever a run has a name for chooses and sorts: a column of the table, `model`, a key of the
     configuration, the monitored metric (its best value), another metric (its last value), and a

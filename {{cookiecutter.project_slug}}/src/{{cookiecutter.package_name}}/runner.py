@@ -8,6 +8,7 @@ help and refusals are quick.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import signal
 import sys
@@ -78,6 +79,8 @@ def train(
         machine=machine(),
     )
     train_ex.info.update(record)
+    if train_ex.current_run.observers:
+        write_json(folder / "info.json", record)  # now, not with the first heartbeat
 
     callbacks = make_callbacks(
         folder,
@@ -91,7 +94,7 @@ def train(
     start, logged = _starting_point(train_ex.resumed, record) if train_ex.resumed else (None, None)
     trainer = _trainer(folder, callbacks, trainer_args, logged)
     data_module = DataModule(train_set, val_set, dataloader_args, seed)
-    with _stopping(trainer), _lightnings_refusals():
+    with _stopping(trainer), _lightnings_refusals(), _disk_problems(folder):
         trainer.fit(model, data_module, ckpt_path=start, weights_only=True if start else None)
     if trainer_args.get("profiler"):
         _say(_profile(trainer.profiler))
@@ -462,6 +465,20 @@ def _lightnings_refusals():
         yield
 
 
+@contextlib.contextmanager
+def _disk_problems(folder: Path | None):
+    """A disk that is full, read-only or gone is no bug."""
+    try:
+        yield
+    except OSError as error:
+        known = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+        if not folder or (error.errno not in known and folder.is_dir()):
+            raise
+        raise UserError(
+            f"{folder} could not be written ({error}); checkpoints saved before are kept"
+        ) from error
+
+
 def _quieten() -> None:
     """Leaves out what Lightning says of every healthy run, with nothing for its user to do."""
     import pytorch_lightning  # noqa: F401  (sets its level when imported)
@@ -491,16 +508,16 @@ def _say(text: str) -> None:
         print(text, flush=True)
 
 
-def train_command() -> None:
+def train_command(argv: list[str] | None = None) -> None:
     """The console command `train`; exit status 1 also for a run that is not reproduced."""
-    run = train_ex.run_commandline()
+    run = train_ex.run_commandline(argv)
     if run and run.result and run.result.get("identical") is False:
         sys.exit(1)
 
 
-def evaluate_command() -> None:
+def evaluate_command(argv: list[str] | None = None) -> None:
     """The console command `evaluate`."""
-    evaluation_ex.run_commandline()
+    evaluation_ex.run_commandline(argv)
 
 
 if __name__ == "__main__":
@@ -508,5 +525,4 @@ if __name__ == "__main__":
     program = sys.argv[1] if len(sys.argv) > 1 else ""
     if program not in programs:
         sys.exit(f"UserError: {unknown('command', program, programs)}")
-    del sys.argv[0]
-    programs[program]()
+    programs[program](sys.argv[1:])  # which stays as it is: in DDP, Lightning starts it again

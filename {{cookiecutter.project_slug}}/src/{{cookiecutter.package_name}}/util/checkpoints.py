@@ -55,18 +55,21 @@ def read_checkpoint(path: Path) -> dict:
         DamagedError: the file is not what was once written.
         UserError: it holds objects that would have to be built by code.
     """
+    is_whole = zipfile.is_zipfile(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            if (broken := archive.testzip()) is not None:
-                raise DamagedError(f"{path} is damaged: {broken} in it has changed")
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DamagedError(f"{path} is damaged: {error}") from error
-    try:
+        if is_whole:
+            with zipfile.ZipFile(path) as archive:
+                if (broken := archive.testzip()) is not None:
+                    raise DamagedError(f"{path} is damaged: {broken} in it has changed")
         return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
+        if not is_whole:
+            raise DamagedError(
+                f"{path} is damaged, or no checkpoint but objects that could run code ({error})"
+            ) from error
         raise UserError(
             f"{path} is not loaded: it holds objects that could run code; checkpoints hold "
             f"weights and plain values only ({error})"
         ) from error
-    except (RuntimeError, ValueError, KeyError, EOFError, OSError) as error:
-        raise DamagedError(f"{path} is damaged: {error}") from error
+    except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, KeyError, EOFError) as error:
+        raise DamagedError(f"{path} is damaged: {error or 'it is empty'}") from error

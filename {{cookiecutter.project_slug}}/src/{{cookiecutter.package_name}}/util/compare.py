@@ -298,7 +298,7 @@ def group_by_seed(outcomes: list[Outcome]) -> list[list[Outcome]]:
 
 
 def group_name(group: list[Outcome]) -> str:
-    """`CNN/1,2,4`: a group has one model."""
+    """`MyCoolIdea/1,2,4`: a group has one model."""
     ids = [outcome.run.path.name for outcome in group]
     if len(ids) > 5:
         ids = [*ids[:3], "...", ids[-1]]

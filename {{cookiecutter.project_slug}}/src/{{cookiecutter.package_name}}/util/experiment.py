@@ -168,8 +168,6 @@ class StrictExperiment(Experiment):
             error = UserError(f"{said} (see `{self.path} help`)")
         except UserError as refusal:
             error = refusal
-        if isinstance(error, Interrupted) and rank() > 0:
-            sys.exit()  # rank zero says it; Lightning takes another status for a crash
         sys.exit(f"{type(error).__name__}: {error}")
 
     def _check_command(self, cmd_name):
@@ -204,6 +202,10 @@ class StrictExperiment(Experiment):
                 run = super().run(command_name, self.asked, named_configs, *args, **kwargs)
         except KeyboardInterrupt:
             raise Interrupted(f"{self.path} was stopped") from None
+        except Interrupted:
+            if rank() > 0:
+                sys.exit()  # rank zero says it; Lightning takes any other status for a crash
+            raise
         finally:
             scope.stored = None
         for problem in filter(None, (getattr(o, "problem", None) for o in run.observers)):

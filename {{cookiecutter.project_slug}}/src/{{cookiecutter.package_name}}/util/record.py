@@ -17,6 +17,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
@@ -80,8 +81,13 @@ class RunFolder(FileStorageObserver):
             self.run_entry.pop(key, None)
         *earlier, last = self.resumed.attempts
         if last["status"] == "RUNNING":
-            heartbeat = self.resumed.record.get("heartbeat")
-            last = last | {"status": "DEAD", "stop_time": heartbeat, "why": "its process is gone"}
+            files = [*self.resumed.path.glob("*.*"), *self.resumed.path.glob("checkpoints/*")]
+            sign = datetime.fromtimestamp(max(f.stat().st_mtime for f in files), timezone.utc)
+            last = last | {
+                "status": "DEAD",
+                "stop_time": sign.replace(tzinfo=None).isoformat(),  # as sacred's
+                "why": "its process is gone",
+            }
         attempt["changes"] = self.changes
         number = len(earlier) + 2
         if self.resumed.changed_sources():
