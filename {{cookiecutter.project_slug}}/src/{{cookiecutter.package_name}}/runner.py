@@ -13,6 +13,7 @@ import logging
 import signal
 import sys
 import tempfile
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -284,11 +285,17 @@ def _starting_point(resumed: _Resumed, record: dict) -> tuple[Path | None, int]:
         return None, 0
     for problem in damaged:
         logger.warning("WARNING: %s; resuming from %s", problem, path.name)
-    before = run.info.get("fingerprint", record["fingerprint"])
-    if before != record["fingerprint"]:
-        logger.warning("WARNING: the data is not that which %s began with", run.name)
-    if changed := run.changed_sources():
-        logger.warning("WARNING: sources have changed since: %s", ", ".join(changed))
+    changed = [f"{name} has changed" for name in run.changed_sources()]
+    if run.info.get("fingerprint", record["fingerprint"]) != record["fingerprint"]:
+        changed.append(f"the data is not that which {run.name} began with")
+    for key, now in record["machine"].items():
+        then = run.info.get("machine", {}).get(key, now)
+        if then != now:
+            changed.append(f"{key} was {then}, is {now}")
+    if "exact" not in content:
+        changed.append(f"{path.name} has no random states")
+    if changed:
+        logger.warning("WARNING: not to the same bits: %s", "; ".join(changed))
     _say(f"resume {run.name} from {path.name}, step {content['global_step']}")
     logged = content.get("exact", {}).get("next_log_step", content["global_step"])
     return path.resolve(), logged
@@ -468,6 +475,9 @@ def _lightnings_refusals():
 @contextlib.contextmanager
 def _disk_problems(folder: Path | None):
     """A disk that is full, read-only or gone is no bug."""
+    before = threading.excepthook
+    # TensorBoard writes in a thread of its own, and its trouble reaches us as well.
+    threading.excepthook = lambda told: issubclass(told.exc_type, OSError) or before(told)
     try:
         yield
     except OSError as error:
@@ -477,6 +487,8 @@ def _disk_problems(folder: Path | None):
         raise UserError(
             f"{folder} could not be written ({error}); checkpoints saved before are kept"
         ) from error
+    finally:
+        threading.excepthook = before
 
 
 def _quieten() -> None:

@@ -11,6 +11,7 @@ are three such moments; each checkpoint of a run is of one of them:
 
 from __future__ import annotations
 
+import logging
 import random
 import signal
 import time
@@ -25,6 +26,8 @@ from pytorch_lightning.loops.loop import _Loop
 from torchmetrics import Metric
 
 from ..util.experiment import Interrupted, UserError
+
+logger = logging.getLogger(__name__)
 
 
 class Checkpoints(Checkpoint):
@@ -93,11 +96,11 @@ class Checkpoints(Checkpoint):
     def on_validation_end(self, trainer, pl_module):
         self.chance, self.validated = None, True
         ends_epoch = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if trainer.sanity_checking or ends_epoch:
+        if trainer.sanity_checking or ends_epoch or not self.stepped:
             return
         if not self.monitor.startswith("train"):  # which is no mean before the epoch ends
             self._judge(trainer)
-        if self.stepped and (self.best_is_new or self._is_due(trainer)):
+        if self.best_is_new or self._is_due(trainer):
             self.chance = random_states()
 
     def on_train_epoch_start(self, trainer, pl_module):
@@ -210,7 +213,13 @@ class Checkpoints(Checkpoint):
             if not progress.is_last_batch:  # else the next epoch would be the next to read
                 trainer.train_dataloader.batch_sampler.start = progress.current.completed
             trainer._logger_connector._first_loop_iter = False  # else the sums are set to zero
-        if len(loaded["ranks"]) == trainer.world_size:
+        if len(loaded["ranks"]) != trainer.world_size:
+            logger.warning(
+                "WARNING: not to the same bits: the run had %d processes, and has %d",
+                len(loaded["ranks"]),
+                trainer.world_size,
+            )
+        else:
             mine = loaded["ranks"][trainer.global_rank]
             for name, state in mine["metrics"].items():
                 state = move_data_to_device(state, pl_module.device)

@@ -222,6 +222,7 @@ def machine() -> dict[str, str | int]:
         "gpus": ", ".join(gpus) or "none",
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
+        "torch": torch.__version__,
     }
 
 
