@@ -135,6 +135,7 @@ def test_what_was_edited_by_hand_is_named_and_the_others_listed(copied, tmp_path
         "6": ("config.json", "[]", "6/config.json cannot be read: not an object"),
         "7": ("metrics.json", '{"val_loss": 3}', "7/metrics.json is damaged"),
         "8": ("run.json", '{"status": 3}', "8/run.json is not of a training run"),
+        "11": ("run.json", '{"status": "COMPLETED", "attempts": [1]}', "11/run.json is not of"),
         "9": ("info.json", '{"model_args": []}', "9/info.json is not of a training run"),
     }
     for number, (name, text, _) in damages.items():
@@ -146,7 +147,7 @@ def test_what_was_edited_by_hand_is_named_and_the_others_listed(copied, tmp_path
     printed = evaluate("runs")
     assert list(table(printed)) == ["MNISTModel/1", "MNISTModel/2", "MNISTModel/3"]
     complaints = [line for line in printed.splitlines() if line.startswith("UserError: ")]
-    assert len(complaints) == 7, printed
+    assert len(complaints) == 8, printed
     for _, _, said in damages.values():
         assert sum(said in line for line in complaints) == 1, said
     assert sum("10/checkpoints is a link" in line for line in complaints) == 1

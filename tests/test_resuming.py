@@ -287,6 +287,17 @@ def test_changes_are_recorded_and_nothing_is_overwritten(fork, tmp_path):
     assert read(run / "metrics.json")["epoch"]["values"] == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_mistake_on_resuming_leaves_the_run_as_it_was(fork, tmp_path):
+    assert fork(tmp_path, TRAIN) == 0
+    run = tmp_path / "model_data" / "Shaky" / "1"
+    config = read(run / "config.json")
+    for mistake in ("trainer_args.max_epochs=1", "monitor=val_los"):  # too few; found out late
+        assert fork(tmp_path, [*RESUME, mistake]) == 1
+        assert read(run / "config.json") == config
+        assert read(run / "run.json")["status"] == "COMPLETED"
+        assert read(run / "run.json")["attempts"][-1]["status"] == "FAILED"
+
+
 def test_a_damaged_checkpoint_is_named_and_the_newest_sound_one_taken(fork, tmp_path):
     assert fork(tmp_path, TRAIN) == 0
     checkpoints = tmp_path / "model_data" / "Shaky" / "1" / "checkpoints"

@@ -276,8 +276,9 @@ def _doomed(found: list[Run]) -> Iterator[tuple[Path, str]]:
         # Whatever is linked into the folder is not ours.
         if run.path.is_symlink() or run.path.parent.is_symlink() or run.status == "RUNNING":
             continue
-        if run.status == "FAILED" or (run.status != "COMPLETED" and not run.checkpoints()):
-            yield run.path, run.status if run.status == "FAILED" else f"{run.status}, no checkpoint"
+        failed = run.status == "FAILED" and len(run.attempts) == 1  # else it was worth resuming
+        if failed or (run.status != "COMPLETED" and not run.checkpoints()):
+            yield run.path, run.status if failed else f"{run.status}, no checkpoint"
             continue
         last, best = (run.path / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
         if run.status == "COMPLETED" and last.is_file() and best.is_file():

@@ -145,6 +145,15 @@ class RunFolder(FileStorageObserver):
         with self._noting_problems():
             self._end(fail_time, "FAILED", fail_trace[-1].strip())
             super().failed_event(fail_time, fail_trace)
+            if self.resumed and not self._has_saved():
+                # A mistake on the command line, most likely: the run is what it was.
+                self.run_entry["status"] = self.resumed.status
+                self.save_json(self.run_entry, "run.json")
+                self.save_json(self.resumed.config, "config.json")
+
+    def _has_saved(self):
+        begun = Path(self.dir, "lock").stat().st_mtime  # which was written at the beginning
+        return any(path.stat().st_mtime > begun for path in self.resumed.checkpoints())
 
     def _end(self, time, status, why):
         self.run_entry["attempts"][-1].update(stop_time=time.isoformat(), status=status, why=why)
@@ -222,7 +231,7 @@ def machine() -> dict[str, str | int]:
         "gpus": ", ".join(gpus) or "none",
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
 
 

@@ -189,6 +189,11 @@ def read_run(path: Path) -> Run:
             raise UserError(
                 f"{path / name} is not of a training run: its {key!r} is missing or of another kind"
             )
+    for attempt in files["run.json"].get("attempts", []):
+        if not isinstance(attempt, dict) or not isinstance(attempt.get("status"), str):
+            raise UserError(
+                f"{path / 'run.json'} is not of a training run: {attempt!r} is no attempt"
+            )
     return Run(path, files["run.json"], files["config.json"], files["info.json"])
 
 
