@@ -24,7 +24,7 @@ from pathlib import Path
 from sacred.observers import FileStorageObserver
 from sacred.serializer import flatten
 
-from .experiment import PACKAGE, UserError
+from .experiment import PACKAGE, UserError, refusals
 from .runs import Run, lock
 
 WHOLE = 1 << 30  # bytes up to which a file is hashed as a whole
@@ -55,7 +55,11 @@ class RunFolder(FileStorageObserver):
         self.resumed, self.changes, self.recorded = resumed, changes or {}, config
         self.problem: OSError | None = None
 
-    def started_event(self, ex_info, command, host_info, start_time, config, meta_info, _id):
+    def started_event(self, *args, **kwargs):
+        with refusals("run", (OSError,)):
+            return self._start(*args, **kwargs)
+
+    def _start(self, ex_info, command, host_info, start_time, config, meta_info, _id):
         attempt = {
             "start_time": start_time.isoformat(),
             "stop_time": None,

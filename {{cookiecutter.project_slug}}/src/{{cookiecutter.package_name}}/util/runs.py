@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sacred.utils import iterate_flattened
 
-from .experiment import PACKAGE, UserError, unknown
+from .experiment import PACKAGE, UserError, refusals, unknown
 
 try:
     import fcntl
@@ -33,9 +33,10 @@ def lock(path: Path):
     """Locks a run's folder; the lock ends with the returned file, or with the process.
 
     Raises:
-        UserError: another process has it; it is named.
+        UserError: another process has it; it is named. Or the folder cannot be written.
     """
-    file = (path / "lock").open("a+", encoding="utf-8")
+    with refusals("run", (OSError,)):
+        file = (path / "lock").open("a+", encoding="utf-8")
     for pause in (0.1, 0.1, 0):  # whoever looks whether a run is alive has the lock for a moment
         try:
             _lock(file, exclusive=True)
