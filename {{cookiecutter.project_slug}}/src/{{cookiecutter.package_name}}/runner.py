@@ -449,14 +449,25 @@ def _folder(ex: StrictExperiment, elsewhere: Path | None = None) -> Path | None:
 @contextlib.contextmanager
 def _stopping(trainer):
     """Ctrl-C and SIGTERM make the run INTERRUPTED also before and without `Checkpoints`."""
+
+    def stop(*_):
+        # Lightning, while it has taken over, calls this as well: it stops by itself. When the
+        # last step is done there is nothing left to stop, and the record is to be complete.
+        ended = getattr(trainer.checkpoint_callback, "ended", False)
+        if signal.getsignal(signal.SIGTERM) is stop and not ended:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, stop)
     # Lightning stops on SIGTERM between two batches, but on Ctrl-C within one.
-    before = signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
+    signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         yield
     except SystemExit:  # how Lightning ends on SIGTERM
         raise Interrupted(f"train was stopped at step {trainer.global_step}") from None
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
 
 
 @contextlib.contextmanager

@@ -41,6 +41,7 @@ class Checkpoints(Checkpoint):
 
     Attributes:
         best_score: best value of the metric so far; None before there is one.
+        ended: whether the last step is done, so that there is nothing left to stop.
     """
 
     def __init__(self, folder: Path | None, monitor: str, mode: str, every_s: float):
@@ -48,6 +49,7 @@ class Checkpoints(Checkpoint):
         self.best_score: float | None = None
         self.best_is_new = False  # and not on disk yet
         self.asked = False  # to stop
+        self.ended = False
         self.stepped = True  # after the last batch; else gradients are being accumulated
         self.validated = False  # since the last batch
         self.moment: str | None = None  # the one that is being saved
@@ -72,7 +74,7 @@ class Checkpoints(Checkpoint):
             self._restore(trainer, pl_module)
 
     def _ask(self, signum, frame):
-        self.asked = True
+        self.asked = not self.ended
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         ends_epoch = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
@@ -115,8 +117,8 @@ class Checkpoints(Checkpoint):
         trainer.fit_loop._restarting = False
 
     def on_train_end(self, trainer, pl_module):
+        self.ended, self.asked = True, False
         self._judge(trainer)
-        self.asked = False  # there is nothing left to stop
         self._save(trainer, "epoch")
 
     def _is_asked(self, trainer: Trainer) -> bool:
