@@ -52,7 +52,7 @@ def train(
     import pytorch_lightning as pl
     from torch.utils.data import DataLoader
 
-    from .callbacks import epoch_metrics, make_callbacks
+    from .callbacks import epoch_metrics, make_callbacks, skip_empty_hooks
     from .util.data import DataModule
 
     pl.seed_everything(seed, workers=True, verbose=False)
@@ -94,6 +94,7 @@ def train(
     )
     start, logged = _starting_point(train_ex.resumed, record) if train_ex.resumed else (None, None)
     trainer = _trainer(folder, callbacks, trainer_args, logged)
+    skip_empty_hooks(trainer, model)
     data_module = DataModule(train_set, val_set, dataloader_args, seed)
     with _stopping(trainer), _lightnings_refusals(), _disk_problems(folder):
         trainer.fit(model, data_module, ckpt_path=start, weights_only=True if start else None)
@@ -385,11 +386,13 @@ def _trainer(folder: Path | None, callbacks: list, trainer_args: dict, logged: i
     from pytorch_lightning.loggers import TensorBoardLogger
 
     from .util.checkpoints import AtomicCheckpointIO
+    from .util.speed import NoProfiler
 
     ours = {
         "callbacks": callbacks,
         "default_root_dir": folder,
         "use_distributed_sampler": False,  # the loaders know their rank
+        "profiler": NoProfiler(),
     }
     if not trainer_args.get("barebones"):  # which takes none of these
         curves = {"save_dir": folder, "name": "", "version": "", "default_hp_metric": False}

@@ -172,6 +172,11 @@ class Checkpoints(Checkpoint):
         mine = {
             "chance": self.chance,
             "sums": [] if self.moment == "epoch" else _sums(loop.epoch_loop._results),
+            "callbacks": {
+                callback.state_key: callback.rank_state()
+                for callback in trainer.callbacks
+                if hasattr(callback, "rank_state")
+            },
             "metrics": {
                 name: metric.metric_state | {"_update_count": metric._update_count}
                 for name, metric in pl_module.named_modules()
@@ -226,6 +231,10 @@ class Checkpoints(Checkpoint):
             for name, state in mine["metrics"].items():
                 state = move_data_to_device(state, pl_module.device)
                 vars(pl_module.get_submodule(name)).update(state)
+            for callback in trainer.callbacks:
+                if callback.state_key in mine["callbacks"]:
+                    state = mine["callbacks"][callback.state_key]
+                    callback.load_rank_state(move_data_to_device(state, pl_module.device))
             _restore_sums(loop.epoch_loop._results, mine["sums"], trainer, pl_module)
             set_random_states(mine["chance"])
 

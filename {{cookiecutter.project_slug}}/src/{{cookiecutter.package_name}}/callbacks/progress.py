@@ -12,15 +12,21 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 
 from ..util.record import write_json
+from .metrics import TrainMetrics
 
 
 class ProgressBar(TQDMProgressBar):
     """Lightning's bar, refreshed rarely, gone when done, and only where a terminal shows it.
 
     Refreshing at every step would cost a fifth of the speed of a small model.
+
+    Args:
+        means: has the values of the training to show.
+        refresh_rate: in steps.
     """
 
-    def __init__(self, refresh_rate: int):
+    def __init__(self, means: TrainMetrics, refresh_rate: int):
+        self.means = means
         super().__init__(refresh_rate=refresh_rate, leave=False)
 
     def setup(self, trainer, pl_module, stage):
@@ -31,7 +37,7 @@ class ProgressBar(TQDMProgressBar):
     def get_metrics(self, trainer, pl_module):
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        return metrics
+        return metrics | self.means.latest
 
 
 class EpochReport(Callback):

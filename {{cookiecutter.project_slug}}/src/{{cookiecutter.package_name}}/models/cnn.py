@@ -58,9 +58,7 @@ class CNN(pl.LightningModule):
 
     def training_step(self, batch, batch_idx):
         images, targets = batch
-        loss = F.cross_entropy(self(images), targets)  # mean over the batch, nats
-        self.log("train_loss", loss, prog_bar=True, on_epoch=True, sync_dist=True)
-        return loss
+        return F.cross_entropy(self(images), targets)  # mean over the batch, nats
 
     def validation_step(self, batch, batch_idx):
         images, targets = batch

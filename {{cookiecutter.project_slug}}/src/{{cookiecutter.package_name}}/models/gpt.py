@@ -85,9 +85,7 @@ class GPT(pl.LightningModule):
 
     def training_step(self, batch, batch_idx):
         tokens, targets = batch
-        loss = F.cross_entropy(self(tokens).flatten(0, 1), targets.flatten())  # nats per token
-        self.log("train_loss", loss, prog_bar=True, on_epoch=True, sync_dist=True)
-        return loss
+        return F.cross_entropy(self(tokens).flatten(0, 1), targets.flatten())  # nats per token
 
     def validation_step(self, batch, batch_idx):
         tokens, targets = batch

@@ -38,6 +38,11 @@ class DataModule(LightningDataModule):
             )
         return loader
 
+    def transfer_batch_to_device(self, batch, device, dataloader_idx):
+        if device.type == "cpu":  # where it is
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.val, shuffle=False, drop_last=False)
 
