@@ -392,7 +392,6 @@ def _trainer(folder: Path | None, callbacks: list, trainer_args: dict, logged: i
         "callbacks": callbacks,
         "default_root_dir": folder,
         "use_distributed_sampler": False,  # the loaders know their rank
-        "profiler": NoProfiler(),
     }
     if not trainer_args.get("barebones"):  # which takes none of these
         curves = {"save_dir": folder, "name": "", "version": "", "default_hp_metric": False}
@@ -400,6 +399,7 @@ def _trainer(folder: Path | None, callbacks: list, trainer_args: dict, logged: i
             "logger": TensorBoardLogger(**curves, purge_step=logged) if folder else False,
             "enable_model_summary": False,
             "plugins": [AtomicCheckpointIO()],
+            "profiler": NoProfiler(),
         }
     asked = {k: v for k, v in trainer_args.items() if k != "enable_checkpointing"}  # `Checkpoints`
     if asked.get("logger") in (None, True):  # what a run has anyway
