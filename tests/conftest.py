@@ -108,22 +108,26 @@ def installed(stamped, tmp_path_factory):
     """
     done = {}
 
-    def install(triple: tuple[str, str, str] = DEFAULT) -> Project:
+    def install_once(triple: tuple[str, str, str] = DEFAULT) -> Project:
         if triple not in done:
-            path = tmp_path_factory.mktemp("env")
-            venv.create(path, symlinks=True)
-            python = path / "bin" / "python"
-            site = next(path.glob("lib/python*/site-packages"))
-            (site / "libraries.pth").write_text(sysconfig.get_paths()["purelib"])
-            subprocess.run(
-                [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps"]
-                + ["--no-build-isolation", "-e", stamped[triple].path],
-                check=True,
-            )
-            done[triple] = Project(stamped[triple].path, python)
+            done[triple] = install(stamped[triple].path, tmp_path_factory.mktemp("env"))
         return done[triple]
 
-    return install
+    return install_once
+
+
+def install(project: Path, environment: Path) -> Project:
+    """Installs a stamped project into a new environment beside the libraries of this one."""
+    venv.create(environment, symlinks=True)
+    python = environment / "bin" / "python"
+    site = next(environment.glob("lib/python*/site-packages"))
+    (site / "libraries.pth").write_text(sysconfig.get_paths()["purelib"])
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps"]
+        + ["--no-build-isolation", "-e", project],
+        check=True,
+    )
+    return Project(project, python)
 
 
 @pytest.fixture(scope="session")

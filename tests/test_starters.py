@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import logging
 import math
+import random
 import struct
 import subprocess
 import sys
@@ -282,21 +283,39 @@ def text(tree):
 def test_the_excerpt_is_long_enough_and_splits_follow_each_other(text):
     assert text.EXCERPT.stat().st_size >= 300_000
     content = text.EXCERPT.read_text()
-    datasets = [text.CharTextDataset(split) for split in SPLITS]
-    assert "".join(d.decode(d.tokens) for d in datasets) == content
-    assert [round(len(d.tokens) / len(content), 3) for d in datasets] == [0.8, 0.1, 0.1]
+    dataset = text.CharTextDataset("test")
+    parts = [dataset.decode(torch.cat(list(dataset.split_tokens(split)))) for split in SPLITS]
+    assert "".join(parts) == content
+    assert [round(len(part) / len(content), 3) for part in parts] == [0.8, 0.1, 0.1]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "byte order mark"])
+@pytest.mark.parametrize("letters", ["ab\r\n", "añb\U0001f680c\r\n", "日本語", "a" * 500 + "é"])
+def test_each_character_of_any_text_is_found_where_it_is(text, tmp_path, letters, mark):
+    path, chance = tmp_path / "mine.txt", random.Random(1)
+    content = "".join(chance.choices(letters, k=3 * text.PIECE // 2))  # more than is read at once
+    path.write_bytes(mark + content.encode())
+    dataset = text.CharTextDataset("test", str(path), block_size=7)
+    parts = [torch.cat(list(dataset.split_tokens(split))) for split in SPLITS]
+    assert "".join(map(dataset.decode, parts)) == content
+    train = text.CharTextDataset("train", str(path), block_size=7)
+    for index in [0, len(train) - 1, *chance.choices(range(len(train)), k=50)]:
+        inputs, targets = train[index]
+        assert train.decode(inputs) == content[7 * index : 7 * index + 7]
+        assert train.decode(targets) == content[7 * index + 1 : 7 * index + 8]
 
 
 def test_blocks_predict_each_character_once(text, tmp_path):
     path = tmp_path / "mine.txt"
     path.write_text("añb\U0001f680c\r\n" * 100, encoding="utf-8")
     dataset = text.CharTextDataset("train", str(path), block_size=7)
-    assert dataset.vocab_size == len(set(path.read_text("utf-8")))
+    assert dataset.vocab_size == len(set("añb\U0001f680c\r\n"))
     loader = DataLoader(dataset, 5, collate_fn=dataset.collate_fn())
     inputs, targets = (torch.cat(part) for part in zip(*loader))
     assert inputs.dtype == targets.dtype == torch.int64
     assert torch.equal(inputs.flatten()[1:], targets.flatten()[:-1])
-    assert torch.equal(targets.flatten(), dataset.tokens[1 : 1 + targets.numel()].long())
+    (tokens,) = dataset.split_tokens("train")
+    assert torch.equal(targets.flatten(), tokens[1 : 1 + targets.numel()])
     assert dataset.decode(dataset.encode("añ\U0001f680?")) == "añ\U0001f680"
 
 
@@ -337,7 +356,7 @@ def test_calibration_error_by_hand(tree):
 def test_counting_baselines_by_hand(tree):
     losses = tree("evaluators.language_report").baseline_losses
     train, test = torch.tensor([0, 1, 0, 1, 0]), torch.tensor([0, 1, 0])
-    unigram, bigram = losses(train, test, 2)
+    unigram, bigram = losses(train.split(2), test.split(1), 2)
     assert unigram == pytest.approx(-(math.log(3 / 7) + math.log(4 / 7)) / 2)
     assert bigram == pytest.approx(-math.log(3 / 4))
 

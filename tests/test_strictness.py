@@ -121,6 +121,8 @@ MISTYPED = [  # what is typed after `train`, and what the one line has to say
     ("with trainer_args.accelerator=gpuu", "cpu"),
     ("with trainer_args.accelerator=gpu", "gpu"),
     ("with trainer_args.strategy=ddq", "ddp"),
+    ("with trainer_args.strategy=fsdp", "`fsdp` requires a GPU"),
+    ("with threads=0", "threads=0 does not fit: it takes 1 or more"),
     ("with trainer_args.limit_train_batches=1.5", "[0.0, 1.0]"),
     ("with trainer_args.devices=0", "0"),
 ]

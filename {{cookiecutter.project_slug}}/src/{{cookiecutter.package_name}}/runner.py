@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import signal
 import sys
 import tempfile
 import threading
-import warnings
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Literal
 
@@ -24,8 +26,9 @@ from .eval_config import evaluation_ex
 from .train_config import train_ex
 from .util.checks import check_configuration, check_names, check_types, complete, prepare_dataset
 from .util.compare import write_per_example
-from .util.experiment import Interrupted, StrictExperiment, UserError, rank, refusals, unknown
+from .util.experiment import Interrupted, StrictExperiment, UserError, refusals, unknown
 from .util.loading import load
+from .util.processes import launched, quieten, rank
 from .util.record import RunFolder, fingerprint, machine, plain, write_json
 from .util.runs import Run, all_runs, find_run, flat, lock, run_of_checkpoint
 
@@ -47,15 +50,18 @@ def train(
     resume: str | int | None,
     log_dir: str,
     seed: int,
+    threads: int,
+    compile: bool,
 ) -> dict[str, float]:
     """Trains the configured model on the configured dataset and stores everything of the run."""
     import pytorch_lightning as pl
     from torch.utils.data import DataLoader
 
-    from .callbacks import epoch_metrics, make_callbacks, skip_empty_hooks
+    from .callbacks import SpeedReport, epoch_metrics, make_callbacks, skip_empty_hooks, together
     from .util.data import DataModule
 
     pl.seed_everything(seed, workers=True, verbose=False)
+    _use_threads(threads)
     folder = _folder(train_ex, Path(log_dir, model_name))
 
     dataset_class = load("dataset", dataset_name)
@@ -90,23 +96,26 @@ def train(
         monitor_mode,
         early_stopping_patience,
         checkpoint_every_s,
+        compile,
         train_ex.log_scalar,
     )
     start, logged = _starting_point(train_ex.resumed, record) if train_ex.resumed else (None, None)
     trainer = _trainer(folder, callbacks, trainer_args, logged)
     skip_empty_hooks(trainer, model)
     data_module = DataModule(train_set, val_set, dataloader_args, seed)
-    with _stopping(trainer), _lightnings_refusals(), _disk_problems(folder):
+    end_together = together(trainer, _record_failure)
+    with _stopping(trainer), _lightnings_refusals(), _disk_problems(folder), end_together:
         trainer.fit(model, data_module, ckpt_path=start, weights_only=True if start else None)
     if trainer_args.get("profiler"):
         _say(_profile(trainer.profiler))
         if folder and trainer.is_global_zero:
             (folder / "profile.txt").write_text(trainer.profiler.summary(), encoding="utf-8")
+    for callback in callbacks:
+        if isinstance(callback, SpeedReport):
+            train_ex.info["speed"] = callback.report
 
     metrics = epoch_metrics(trainer)
-    best = trainer.checkpoint_callback and trainer.checkpoint_callback.best_score
-    if best is not None:
-        metrics[f"best_{monitor}"] = best
+    if (best := metrics.get(f"best_{monitor}")) is not None:
         _say(f"done   best {monitor} {best:.4f}")
     if folder:
         _say(f"run    {folder.parent.name}/{folder.name}, stored in {folder}")
@@ -147,6 +156,7 @@ def evaluate(
 
     pl.seed_everything(seed, workers=True, verbose=False)
     stored: Run = evaluation_ex.stored_run
+    _use_threads(stored.config.get("threads"))
     checkpoint = Path(checkpoint_path) if checkpoint_path else stored.checkpoint()
     _say(f"run    {stored.name} ({stored.status}), {checkpoint.name}")
 
@@ -308,6 +318,9 @@ def _check_training(config, command_name, logger):
     check_configuration(train_ex, train.__wrapped__, config)
     if command_name not in ("train", "reproduce"):
         return
+    config["trainer_args"].update(started := _started_elsewhere())
+    if config["threads"] < 1:
+        raise UserError(f"threads={config['threads']} does not fit: it takes 1 or more")
     if config["checkpoint_every_s"] < 0:
         raise UserError("checkpoint_every_s does not fit: it takes 0 or more seconds")
     resumed, stored, changes, recorded = train_ex.resumed, train_ex.reproduced, {}, None
@@ -333,11 +346,16 @@ def _check_training(config, command_name, logger):
     from pytorch_lightning import Trainer
     from torch.utils.data import DataLoader
 
-    _quieten()
+    quieten()
     for group, cls in (("trainer_args", Trainer), ("dataloader_args", DataLoader)):
         check_types(group, cls, config[group])
     for role in ("model", "dataset"):
         check_types(f"{role}_args", load(role, config[f"{role}_name"]), config[f"{role}_args"])
+    if config["compile"]:
+        from torch._inductor.cpp_builder import get_cpp_compiler
+
+        with refusals("compile", (Exception,)):
+            get_cpp_compiler()
     # What these two refuse by themselves: an unknown accelerator, a negative batch size.
     with refusals("trainer_args", (Exception,)):
         _trainer(None, [], config["trainer_args"])
@@ -345,6 +363,13 @@ def _check_training(config, command_name, logger):
         DataLoader(range(1), **config["dataloader_args"])
     basedir = Path(config["log_dir"], config["model_name"])
     train_ex.observers[:] = [RunFolder(basedir, resumed and resumed.run, changes, recorded)]
+    return {"trainer_args": started}
+
+
+def _started_elsewhere() -> dict[str, int]:
+    """What torchrun or SLURM has decided about the processes, where the command line has not."""
+    asked = train_ex.asked.get("trainer_args", {})
+    return {key: value for key, value in launched().items() if key not in asked}
 
 
 @evaluation_ex.config_hook
@@ -366,7 +391,7 @@ def _check_evaluation(config, command_name, logger):
         run.checkpoint()
     dataset_name, evaluator_name = run.config["dataset_name"], config["evaluator_name"]
     check_names("dataset_args", config["dataset_args"], dataset_name)
-    _quieten()
+    quieten()
     check_types("dataset_args", load("dataset", dataset_name), config["dataset_args"])
     check_types("evaluator_args", load("evaluator", evaluator_name), config["evaluator_args"])
     evaluation_ex.stored_run = run
@@ -385,8 +410,8 @@ def _trainer(folder: Path | None, callbacks: list, trainer_args: dict, logged: i
     from pytorch_lightning import Trainer
     from pytorch_lightning.loggers import TensorBoardLogger
 
+    from .callbacks import NoProfiler
     from .util.checkpoints import AtomicCheckpointIO
-    from .util.speed import NoProfiler
 
     ours = {
         "callbacks": callbacks,
@@ -449,14 +474,35 @@ def _folder(ex: StrictExperiment, elsewhere: Path | None = None) -> Path | None:
     return elsewhere if ex.stored else None
 
 
+def _use_threads(number: int | None) -> None:
+    """Limits what torch computes with in this process and those that it starts."""
+    import torch
+
+    if number:  # a run of an earlier version has none
+        torch.set_num_threads(number)
+        os.environ["OMP_NUM_THREADS"] = str(number)
+
+
+def _record_failure(why: str) -> None:
+    """Makes the run FAILED when this process has no other way left to end."""
+    for observer in train_ex.current_run.observers:
+        observer.failed_event(datetime.now(timezone.utc).replace(tzinfo=None), [why])
+    print(why, file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def _stopping(trainer):
     """Ctrl-C and SIGTERM make the run INTERRUPTED also before and without `Checkpoints`."""
 
     def stop(*_):
+        if spawned := [p for p in active_children() if p.name.startswith("Spawn")]:
+            for process in spawned:  # which save, stop, and thereby end this one
+                process.terminate()
+            return
         # Lightning, while it has taken over, calls this as well: it stops by itself. When the
         # last step is done there is nothing left to stop, and the record is to be complete.
-        ended = getattr(trainer.checkpoint_callback, "ended", False)
+        # A training that is failing has nothing to stop either.
+        ended = getattr(trainer.checkpoint_callback, "ended", False) or trainer.interrupted
         if signal.getsignal(signal.SIGTERM) is stop and not ended:
             raise KeyboardInterrupt
 
@@ -503,24 +549,6 @@ def _disk_problems(folder: Path | None):
         ) from error
     finally:
         threading.excepthook = before
-
-
-def _quieten() -> None:
-    """Leaves out what Lightning says of every healthy run, with nothing for its user to do."""
-    import pytorch_lightning  # noqa: F401  (sets its level when imported)
-
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers",  # for data in memory, workers are slower
-        ".*is smaller than the logging interval",
-        ".*your dataloader is not resumable",  # ours is, by other means
-        ".*LeafSpec",  # Lightning's use of torch, not ours
-        ".*could not find the monitored key",  # nothing is validated, so there is no best
-        ".*but have no `validation_step`",  # likewise
-        ".*You requested to overfit",
-    ):
-        warnings.filterwarnings("ignore", message=message)
 
 
 def _listed(facts: dict) -> str:

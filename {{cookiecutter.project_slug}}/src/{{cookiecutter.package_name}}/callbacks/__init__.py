@@ -10,10 +10,19 @@ from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor
 
 from .checkpoints import Checkpoints
 from .metrics import TrainMetrics
+from .processes import EndWithParent, together
 from .progress import EpochReport, ProgressBar, epoch_metrics
 from .sanity import MonitorExists
+from .speed import Compile, NoProfiler, SpeedReport
 
-__all__ = ["epoch_metrics", "make_callbacks", "skip_empty_hooks"]
+__all__ = [
+    "NoProfiler",
+    "SpeedReport",
+    "epoch_metrics",
+    "make_callbacks",
+    "skip_empty_hooks",
+    "together",
+]
 
 HOOKS_OF_A_STEP = (
     "on_train_batch_start",
@@ -32,6 +41,7 @@ def make_callbacks(
     monitor_mode: str,
     early_stopping_patience: int | None,
     checkpoint_every_s: float,
+    compile_model: bool,
     log_scalar: Callable[[str, float, int], None],
 ) -> list[Callback]:
     """The callbacks of a training run.
@@ -43,12 +53,16 @@ def make_callbacks(
         monitor_mode: "min" or "max".
         early_stopping_patience: validations without improvement to wait for; None: no limit.
         checkpoint_every_s: seconds between two checkpoints, besides each epoch.
+        compile_model: whether `torch.compile` makes the model faster.
         log_scalar: tells a metric to sacred's other observers: name, value, step.
     """
     if trainer_args.get("barebones"):  # Lightning's own word for a bare loop
         return []
     means = TrainMetrics()
-    callbacks = [means, EpochReport(folder, log_scalar), MonitorExists(monitor)]
+    callbacks = [means, SpeedReport(means), EpochReport(folder, log_scalar)]
+    callbacks += [MonitorExists(monitor), EndWithParent()]
+    if compile_model:
+        callbacks.append(Compile())
     if trainer_args.get("enable_progress_bar") is not False:
         callbacks.append(ProgressBar(means, refresh_rate=50))
     if folder and trainer_args.get("logger") is not False:

@@ -120,6 +120,7 @@ class Checkpoints(Checkpoint):
         self.ended, self.asked = True, False
         self._judge(trainer)
         self._save(trainer, "epoch")
+        self._tell_best(trainer)
 
     def _is_asked(self, trainer: Trainer) -> bool:
         """Whether any process has been asked to stop; the answer is the same in all of them."""
@@ -200,6 +201,13 @@ class Checkpoints(Checkpoint):
     def on_fit_end(self, trainer, pl_module):
         if self.loaded:  # nothing was left to train: the results are those of the checkpoint
             trainer._logger_connector._callback_metrics.update(self.loaded["callback_metrics"])
+            self._tell_best(trainer)
+
+    def _tell_best(self, trainer: Trainer) -> None:
+        """As one of the metrics, which also return from a process that Lightning has spawned."""
+        if self.best_score is not None:
+            best = {f"best_{self.monitor}": torch.tensor(self.best_score, dtype=torch.float64)}
+            trainer._logger_connector._callback_metrics.update(best)
 
     def _restore(self, trainer: Trainer, pl_module) -> None:
         """Goes on from a checkpoint; the last to be called before the first step."""

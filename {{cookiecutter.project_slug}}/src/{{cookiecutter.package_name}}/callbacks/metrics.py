@@ -19,12 +19,13 @@ class TrainMetrics(Callback):
     Attributes:
         sums: of each metric, times the examples in its batch, in this epoch and process.
         examples: that they are summed over.
+        seen: examples of this process's epochs so far, without those before it was resumed.
         latest: the values that were logged last, over all processes; the progress bar shows them.
     """
 
     def __init__(self):
         self.sums: dict[str, Tensor] = {}
-        self.examples = 0
+        self.examples = self.seen = 0
         self.latest: dict[str, float] = {}
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
@@ -36,7 +37,7 @@ class TrainMetrics(Callback):
             if name in self.sums:
                 self.sums[name].add_(value.detach(), alpha=count)
             else:
-                self.sums[name] = value.detach() * count
+                self.sums[name] = value.detach().float() * count  # half precision cannot sum
         if trainer._logger_connector.should_update_logs or trainer.fast_dev_run:
             self._log_step(trainer, outputs)
 
@@ -56,7 +57,9 @@ class TrainMetrics(Callback):
         for name in self._own(trainer):
             total = torch.stack([self.sums[name], torch.full_like(self.sums[name], self.examples)])
             total, examples = trainer.strategy.reduce(total, reduce_op="sum")
-            self.log(f"train_{name}", total / examples * _parts(name, trainer))
+            # The same in each process already; `sync_dist` spares us Lightning's advice.
+            self.log(f"train_{name}", total / examples * _parts(name, trainer), sync_dist=True)
+        self.seen += self.examples
         self.sums, self.examples = {}, 0
 
     def _own(self, trainer: Trainer) -> list[str]:
@@ -69,6 +72,7 @@ class TrainMetrics(Callback):
 
     def load_rank_state(self, state: dict) -> None:
         self.sums, self.examples, self.latest = (state[key] for key in self.rank_state())
+        self.seen = -self.examples
 
 
 def _parts(name: str, trainer: Trainer) -> int:

@@ -55,6 +55,10 @@ class EpochReport(Callback):
         self.folder, self.log_scalar = folder, log_scalar
         self.history: dict[str, dict[str, list]] = {}
 
+    def __getstate__(self):
+        # A process that Lightning spawns has no sacred run to tell anything.
+        return vars(self) | {"log_scalar": _tell_nobody}
+
     def on_train_start(self, trainer, pl_module):
         self.started = time.monotonic()
         self._write(trainer)  # of a resumed run without what came after the checkpoint
@@ -87,6 +91,10 @@ class EpochReport(Callback):
 
     def load_state_dict(self, state: dict) -> None:
         self.history = state["history"]
+
+
+def _tell_nobody(name: str, value: float, step: int) -> None:
+    pass
 
 
 def epoch_metrics(trainer: Trainer) -> dict[str, float]:

@@ -5,6 +5,8 @@ The excerpt that ships with this package is described in `shakespeare/SOURCE.md`
 
 from __future__ import annotations
 
+import codecs
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -17,13 +19,16 @@ from . import SplitDataset
 
 EXCERPT = Path(__file__).parent / "shakespeare" / "shakespeare.txt"
 SHARES = {"train": (0.0, 0.8), "val": (0.8, 0.9), "test": (0.9, 1.0)}  # of the text, in its order
+STRIDE = 1 << 12  # bytes from one known position of a text to the next
+PIECE = 1 << 20  # bytes or characters that are read at once
 
 
 class CharTextDataset(SplitDataset):
     """Blocks of characters `(T,)` int64 and, as targets, the character after each `(T,)`.
 
     Blocks do not overlap, so each character is predicted once an epoch; training, validation and
-    test are the first 80, the next 10 and the last 10 percent of the text.
+    test are the first 80, the next 10 and the last 10 percent of the text. The file is mapped, not
+    loaded: it may be larger than the memory.
 
     Args:
         split: "train", "val" or "test".
@@ -47,13 +52,23 @@ class CharTextDataset(SplitDataset):
         if block_size < 1:
             raise ValueError(f"block_size={block_size}: a block has at least one character")
         self.path, self.block_size = path, block_size
-        self.characters, self._text = _encode(_file(path), vocabulary)
+        self._text = _text(_file(path))
+        self.characters = self._text.characters if vocabulary is None else vocabulary
         self.vocab_size = len(self.characters)
-        self.tokens = self.split_tokens(split)
-        if len(self.tokens) <= block_size:
+        foreign = "".join(sorted(set(self._text.characters) - set(self.characters)))
+        if foreign:
             raise ValueError(
-                f"{path or EXCERPT.name}: its {split} split has {len(self.tokens)} characters, too "
-                f"few for a block of {block_size} and the next one: take a longer text or a "
+                f"{_file(path)} has characters that the vocabulary does not: {foreign[:20]!r}; "
+                "a model knows only the characters that it was trained with"
+            )
+        codes = [ord(character) for character in self.characters]
+        self._numbers = torch.zeros(max(codes, default=0) + 1, dtype=torch.long)
+        self._numbers[codes] = torch.arange(self.vocab_size)
+        self._start, self._stop = self._bounds(split)
+        if self._stop - self._start <= block_size:
+            raise ValueError(
+                f"{_file(path).name}: its {split} split has {self._stop - self._start} characters, "
+                f"too few for a block of {block_size} and the next one: take a longer text or a "
                 "smaller block_size"
             )
 
@@ -66,17 +81,23 @@ class CharTextDataset(SplitDataset):
         """
         if not _file(path).is_file():
             raise FileNotFoundError(f"there is no text file {path!r}")
-        if vocabulary is None:
-            vocabulary = _vocabulary(_read(_file(path)))
-        return {"vocabulary": vocabulary}
+        return {"vocabulary": vocabulary or _text(_file(path)).characters}
 
-    def split_tokens(self, split: str) -> Tensor:
-        """The characters of a split as numbers, `(N,)`: baselines are counted on "train"."""
-        start, end = (round(share * len(self._text)) for share in SHARES[split])
-        return self._text[start:end]
+    def _bounds(self, split: str) -> tuple[int, int]:
+        start, stop = (round(share * len(self._text)) for share in SHARES[split])
+        return start, stop
+
+    def split_tokens(self, split: str) -> Iterator[Tensor]:
+        """The characters of a split as numbers, piece by piece `(N,)` int64: baselines count."""
+        start, stop = self._bounds(split)
+        for at in range(start, stop, PIECE):
+            yield self._tokens(np.array([at]), min(PIECE, stop - at))[0]
+
+    def _tokens(self, starts: np.ndarray, length: int) -> Tensor:
+        return self._numbers[torch.from_numpy(self._text.codes(starts, length))]
 
     def __len__(self) -> int:
-        return (len(self.tokens) - 1) // self.block_size
+        return (self._stop - self._start - 1) // self.block_size
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         inputs, targets = self.__getitems__([index])
@@ -84,8 +105,8 @@ class CharTextDataset(SplitDataset):
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         """A whole batch: inputs and targets, each `(B, T)` int64 in 0..vocab_size-1."""
-        starts = torch.as_tensor(indices)[:, None] * self.block_size
-        blocks = self.tokens[starts + torch.arange(self.block_size + 1)].long()
+        starts = self._start + np.array(indices) * self.block_size
+        blocks = self._tokens(starts, self.block_size + 1)
         return blocks[:, :-1], blocks[:, 1:]
 
     def encode(self, text: str) -> Tensor:
@@ -102,43 +123,82 @@ class CharTextDataset(SplitDataset):
 
     def describe(self) -> dict:
         return {
-            "characters": len(self.tokens),
+            "characters": self._stop - self._start,
             "vocabulary": self.vocab_size,
             "text": self.path or "bundled excerpt of Shakespeare",
         }
 
 
+class _Text:
+    """A UTF-8 file as a sequence of characters, read where it is looked at.
+
+    Args:
+        path: of the file, which is read through once.
+
+    Attributes:
+        characters: that it has, each once, sorted.
+
+    Raises:
+        ValueError: it is not UTF-8, or cannot be read.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self._read_through()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} cannot be read as UTF-8 text: {error}") from None
+        self._bytes = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, "u1")
+
+    def _read_through(self) -> None:
+        decoder, found = codecs.getincrementaldecoder("utf-8")(), b""
+        others, counts, ascii_only = set(), [], True
+        with self.path.open("rb") as file:
+            if file.read(3) != codecs.BOM_UTF8:
+                file.seek(0)
+            self._begin = file.tell()
+            while piece := file.read(PIECE):
+                text, rest = decoder.decode(piece), piece.translate(None, found)
+                if piece.isascii():
+                    found += bytes(set(rest))
+                elif rest:
+                    ascii_only = False
+                    others.update(text)
+                codes = np.frombuffer(piece, np.uint8)
+                marks = range(0, len(piece), STRIDE)
+                counts.append(np.add.reduceat((codes & 0xC0) != 0x80, marks, dtype=np.int64))
+            decoder.decode(b"", final=True)
+        self.characters = "".join(sorted(others.union(found.decode("ascii"))))
+        # Characters before each stride; without them, a character is a byte.
+        before = np.concatenate([[0], *counts]).cumsum()
+        self._length, self._before = int(before[-1]), None if ascii_only else before
+
+    def __reduce__(self):  # a spawned process maps the file itself
+        return _text, (self.path,)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def codes(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """The code points of `length` characters from each of `starts` `(B,)` on: `(B, length)`."""
+        if self._before is None:
+            places = self._begin + starts[:, None] + np.arange(length)
+            return self._bytes[places].astype(np.int64)
+        return np.stack([self._decoded(int(start), length) for start in starts])
+
+    def _decoded(self, start: int, length: int) -> np.ndarray:
+        stride = int(np.searchsorted(self._before, start, side="right")) - 1
+        first = self._begin + stride * STRIDE
+        window = np.asarray(self._bytes[first : first + STRIDE + 4 * (length + 1)])
+        heads = np.flatnonzero((window & 0xC0) != 0x80)  # where a character begins
+        here = start - int(self._before[stride])
+        stop = heads[here + length] if here + length < len(heads) else len(window)
+        text = window[heads[here] : stop].tobytes().decode("utf-8")
+        return np.frombuffer(text.encode("utf-32-le"), np.int32).astype(np.int64)
+
+
+_text = cache(_Text)
+
+
 def _file(path: str | None) -> Path:
     return EXCERPT if path is None else Path(path)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")  # a byte order mark is no character of it
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as UTF-8 text: {error}") from None
-
-
-def _vocabulary(text: str) -> str:
-    return "".join(sorted(set(text)))
-
-
-@cache
-def _encode(path: Path, vocabulary: str | None) -> tuple[str, Tensor]:
-    """The vocabulary, that of the file where none is given, and the file as numbers of it."""
-    text = _read(path)
-    if vocabulary is None:
-        vocabulary = _vocabulary(text)
-    foreign = "".join(sorted(set(text) - set(vocabulary)))
-    if foreign:
-        raise ValueError(
-            f"{path} has characters that the vocabulary does not: {foreign[:20]!r}; "
-            "a model knows only the characters that it was trained with"
-        )
-    number = {ord(character): i for i, character in enumerate(vocabulary)}
-    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    distinct, positions = np.unique(codes, return_inverse=True)
-    # The smallest type that holds them: a text is kept in memory once.
-    small = np.uint8 if len(vocabulary) <= 256 else np.int32
-    numbers = np.array([number[code] for code in distinct.tolist()], dtype=small)
-    return vocabulary, torch.from_numpy(numbers[positions])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -74,18 +75,32 @@ class LanguageReport(Evaluator):
         return dataset.decode(tokens[0].cpu())
 
 
-def baseline_losses(train: Tensor, test: Tensor, vocab_size: int) -> tuple[float, float]:
+def baseline_losses(
+    train: Iterable[Tensor], test: Iterable[Tensor], vocab_size: int
+) -> tuple[float, float]:
     """Loss on `test` of predicting by counts of `train`, in nats per token: unigram, bigram.
 
     Args:
-        train: tokens `(N,)`.
-        test: tokens `(M,)`; its second to last are predicted.
+        train: tokens, piece by piece `(N,)`.
+        test: likewise; its second to last are predicted.
         vocab_size: V. One is added to every count (Laplace), so that nothing is impossible.
     """
-    train, test = train.long(), test.long()
-    unigram = torch.bincount(train, minlength=vocab_size).double() + 1
-    pairs = torch.bincount(train[:-1] * vocab_size + train[1:], minlength=vocab_size**2)
-    bigram = pairs.view(vocab_size, vocab_size).double() + 1
-    unigram_loss = -(unigram / unigram.sum()).log()[test[1:]].mean()
-    bigram_loss = -(bigram / bigram.sum(1, keepdim=True)).log()[test[:-1], test[1:]].mean()
+    first, pairs = _pair_counts(train, vocab_size)
+    unigram = pairs.sum(0) + 1
+    unigram[first] += 1  # which follows nothing
+    bigram = pairs + 1
+    _, asked = _pair_counts(test, vocab_size)
+    unigram_loss = -(asked.sum(0) * (unigram / unigram.sum()).log()).sum() / asked.sum()
+    bigram_loss = -(asked * (bigram / bigram.sum(1, keepdim=True)).log()).sum() / asked.sum()
     return unigram_loss.item(), bigram_loss.item()
+
+
+def _pair_counts(pieces: Iterable[Tensor], vocab_size: int) -> tuple[int, Tensor]:
+    """The first token, and how often each one follows each other one: `(V, V)` float64."""
+    first, last = None, torch.empty(0, dtype=torch.long)
+    counts = torch.zeros(vocab_size**2, dtype=torch.long)
+    for piece in pieces:
+        tokens = torch.cat((last, piece))
+        counts += torch.bincount(tokens[:-1] * vocab_size + tokens[1:], minlength=vocab_size**2)
+        first, last = int(tokens[0]) if first is None else first, tokens[-1:]
+    return first, counts.view(vocab_size, vocab_size).double()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import random
+import time
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from .experiment import UserError
 
@@ -33,75 +33,135 @@ class DataModule(LightningDataModule):
         loader = self._loader(self.train, shuffle, self.arguments.get("drop_last") or False)
         if not len(loader):
             raise UserError(
-                f"dataloader_args: {len(self.train)} training examples make no batch: take a "
-                "smaller batch_size, or drop_last=False"
+                f"dataloader_args: {len(self.train)} training examples make no batch"
+                f"{self._for_each()}: take a smaller batch_size, or drop_last=False"
             )
         return loader
+
+    def val_dataloader(self) -> DataLoader:
+        loader = self._loader(self.val, shuffle=False, drop_last=False)
+        if len(self.val) and not len(loader):
+            raise UserError(
+                f"trainer_args: {len(self.val)} validation examples make no batch"
+                f"{self._for_each()}: take fewer devices"
+            )
+        return loader
+
+    def _for_each(self) -> str:
+        processes = self.trainer.world_size
+        return f" for each of {processes} processes" if processes > 1 else ""
 
     def transfer_batch_to_device(self, batch, device, dataloader_idx):
         if device.type == "cpu":  # where it is
             return batch
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
-    def val_dataloader(self) -> DataLoader:
-        return self._loader(self.val, shuffle=False, drop_last=False)
-
     def _loader(self, dataset: Dataset, shuffle: bool, drop_last: bool) -> DataLoader:
         asked = {key: value for key, value in self.arguments.items() if value is not None}
         for name in ("shuffle", "drop_last"):
             asked.pop(name, None)
-        # Also right for one process: its order is seeded, and new in each epoch.
-        order = DistributedSampler(
-            dataset, self.trainer.world_size, self.trainer.global_rank, shuffle, self.seed
-        )
-        workers = asked.get("num_workers")
         batches = Batches(
-            order, asked.pop("batch_size", 1), drop_last, self.seed if workers else None
+            len(dataset),
+            asked.pop("batch_size", 1),
+            shuffle,
+            drop_last,
+            self.seed,
+            self.trainer.global_rank,
+            self.trainer.world_size,
         )
         defaults = {
             "collate_fn": dataset.collate_fn(),
             "generator": torch.Generator().manual_seed(self.seed),  # leave the global one alone
+            # Lightning copies from pinned memory to the GPU while that computes.
+            "pin_memory": self.trainer.strategy.root_device.type == "cuda",
         }
-        dataset = _SeededReads(dataset) if workers else dataset
+        if asked.get("num_workers"):
+            dataset, batches.seeded = _SeededReads(dataset), True
         return LazyLoader(dataset, batch_sampler=batches, **(defaults | asked))
 
 
 class LazyLoader(DataLoader):
-    """Begins to read when the first batch is asked for: epoch and position are known by then."""
+    """Begins to read when the first batch is asked for: epoch and position are known by then.
+
+    Attributes:
+        waited: seconds that the training has waited for its batches.
+    """
+
+    waited = 0.0
 
     def __iter__(self) -> Iterator:
-        yield from super().__iter__()
+        asked = time.perf_counter()
+        for batch in super().__iter__():
+            self.waited += time.perf_counter() - asked
+            yield batch
+            asked = time.perf_counter()
 
 
-class Batches(BatchSampler):
-    """The batches of an epoch as lists of indices.
+class Batches(Sampler):
+    """The batches of one process in an epoch, as lists of indices.
+
+    Together the processes have each example once an epoch, in as many batches each, and a batch of
+    all of them is that of one process whose batches are as many times larger. Only examples at the
+    end of an epoch that are fewer than the processes join the batch before theirs.
 
     Args:
-        sampler: the order.
-        batch_size: examples in a batch.
+        size: examples of the data set.
+        batch_size: examples in a batch of one process.
+        shuffle: whether each epoch has an order of its own; else it is that of the data set.
         drop_last: whether the last batch is left out if it is smaller.
-        seed: puts a seed in front of each batch, for `_SeededReads`; None: does not.
+        seed: of the order.
+        rank: number of this process.
+        world_size: number of processes.
 
     Attributes:
         start: batches of the next epoch to leave out; a training that was stopped has had them.
+        seeded: whether a seed stands in front of each batch, for `_SeededReads`.
     """
 
     start = 0
+    epoch = 0
+    seeded = False
 
     def __init__(
-        self, sampler: DistributedSampler, batch_size: int, drop_last: bool, seed: int | None
+        self,
+        size: int,
+        batch_size: int,
+        shuffle: bool,
+        drop_last: bool,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
     ):
-        super().__init__(sampler, batch_size, drop_last)
-        self.seed = seed
+        self.size, self.shuffle, self.drop_last, self.seed = size, shuffle, drop_last, seed
+        self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
+        self.sampler = self  # where Lightning looks for `set_epoch`
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        full, rest = divmod(self.size, self.batch_size * self.world_size)
+        return full + (rest >= self.world_size and not self.drop_last)
 
     def __iter__(self) -> Iterator[list[int]]:
         start, self.start = self.start, 0
-        for number, indices in itertools.islice(enumerate(super().__iter__()), start, None):
-            if self.seed is None:
-                yield indices
-            else:
-                place = f"{self.seed} {self.sampler.epoch} {self.sampler.rank} {number}"
-                yield [random.Random(place).getrandbits(64), *indices]
+        order, step = None, self.batch_size * self.world_size
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(self.seed + self.epoch)
+            # Half the memory of int64, which counts where the examples are billions.
+            small = torch.int32 if self.size < 2**31 else torch.int64
+            order = torch.randperm(self.size, generator=generator, dtype=small)
+        for number in range(start, len(self)):
+            stop = (number + 1) * step
+            if number + 1 == len(self) and not self.drop_last:
+                stop = self.size
+            mine = slice(number * step + self.rank, stop, self.world_size)
+            indices = list(range(self.size)[mine]) if order is None else order[mine].tolist()
+            if self.seeded:
+                place = f"{self.seed} {self.epoch} {self.rank} {number}"
+                indices.insert(0, random.Random(place).getrandbits(64))
+            yield indices
 
 
 class _SeededReads(Dataset):

@@ -33,6 +33,8 @@ from sacred.utils import (  # noqa: E402
     iterate_flattened,
 )
 
+from .processes import rank  # noqa: E402
+
 PACKAGE = Path(__file__).resolve().parent.parent
 
 SETTINGS.CAPTURE_MODE = "sys"  # "fd" turns the terminal into a pipe: no progress bar, lost lines
@@ -97,12 +99,6 @@ def refusals(what: str, kinds: tuple[type[Exception], ...] = REFUSALS, raised_in
 def to_dict(cls: type) -> dict:
     """Makes a group of the configuration from a class body: `@to_dict class model_args: ...`."""
     return {key: value for key, value in vars(cls).items() if not key.startswith("__")}
-
-
-def rank() -> int:
-    """This process's number among those that train together, known before torch is imported."""
-    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
-    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
 
 
 class _Scope(ConfigScope):

@@ -171,6 +171,15 @@ class RunFolder(FileStorageObserver):
             self.problem = error
 
 
+def record_failure(run: Run, why: str) -> None:
+    """Makes a run FAILED whose own process can no longer do that."""
+    now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat()  # as sacred's
+    end = {"status": "FAILED", "stop_time": now}
+    *earlier, last = run.attempts
+    attempts = [*earlier, last | end | {"why": why}]
+    write_json(run.path / "run.json", run.record | end | {"attempts": attempts})
+
+
 def write_json(path: Path, content) -> None:
     """Replaces a JSON file as a whole: a kill or a full disk leaves the old one.
 

@@ -1,0 +1,317 @@
+"""Measures what the README's table of speed says: `make bench`, or `make bench DATA=<folder>`.
+
+Two things that are compared run in turn, so that a busy neighbour slows down both; what counts is
+the median of the ratios of neighbouring runs. Epochs are timed from outside, by the lines that the
+programs print, from the end of the first epoch to the end of the last: logger, checkpoints and
+metrics are on, and the progress bar has a terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import pty
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+
+from conftest import OPTIONS, TEMPLATE, Project, environment, install
+from cookiecutter.main import cookiecutter
+
+RAW = """
+import sys, torch
+from torch import nn
+import torch.nn.functional as F
+from {package}.datasets.mnist_dataset import MNISTDataset
+from {package}.models.cnn import CNN
+
+net, batch, epochs, source, folder = sys.argv[1:]
+torch.set_num_threads(1)
+torch.manual_seed(1)
+data = MNISTDataset("train", folder, source)
+images, targets = data.images[data.indices].unsqueeze(1), data.targets[data.indices].long()
+if net == "cnn":
+    model = CNN((1, 28, 28), 10)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2, fused=True)
+else:
+    layers = [nn.Flatten(), nn.Linear(784, 784), nn.ReLU(), nn.Linear(784, 10)]
+    model = nn.Sequential(*layers)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3, fused=True)
+model.train()
+for epoch in range(int(epochs)):
+    total = torch.zeros(())
+    for indices in torch.randperm(len(images)).split(int(batch)):
+        inputs = images[indices].to(torch.float32).div_(255)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(inputs), targets[indices])
+        loss.backward()
+        optimizer.step()
+        total += loss.detach()
+    print(f"epoch {{epoch + 1}}/{{epochs}}", total.item(), flush=True)
+"""
+PLUG_INS = """
+import os
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .mnist_classifier import MNISTModel
+
+
+class FirstStep(MNISTModel):
+    def optimizer_step(self, *args):
+        super().optimizer_step(*args)
+        os._exit(0)
+
+
+class Narrow(pl.LightningModule):
+    def __init__(self, num_classes: int, learning_rate: float = 1e-3):
+        super().__init__()
+        self.save_hyperparameters()
+        sizes, layers = [784, 64, 128, 64], [nn.Flatten()]
+        for before, after in zip(sizes, sizes[1:]):
+            layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(64, num_classes))
+
+    def training_step(self, batch, batch_idx):
+        images, targets = batch
+        return F.cross_entropy(self.layers(images), targets)
+
+    def validation_step(self, batch, batch_idx):
+        images, targets = batch
+        self.log("val_loss", F.cross_entropy(self.layers(images), targets), batch_size=len(targets))
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=self.hparams.learning_rate, fused=True)
+"""
+
+
+class Bench:
+    """The default project, installed, and how long its commands take.
+
+    Args:
+        project: with the convolutional network and the models above as further plug-ins.
+        folder: to work in.
+        data: folder of the official MNIST files, or None for the bundled sample.
+        rounds: pairs to measure.
+    """
+
+    def __init__(self, project: Project, folder: Path, data: Path | None, rounds: int):
+        self.project, self.folder, self.rounds = project, folder, rounds
+        self.source = ["full", str(data)] if data else ["sample", "data"]
+        names = ("dataset_args.source", "dataset_args.data_dir")
+        self.words = [f"{name}={value}" for name, value in zip(names, self.source)]
+        self.rows = []
+
+    def command(self, *words: str) -> list[str]:
+        name, *rest = words
+        return [str(self.project.python.with_name(name)), *rest]
+
+    def run(self, command: list[str]) -> tuple[float, int]:
+        """Wall time in seconds and peak memory in bytes of a command, whatever its exit status."""
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        *_, used = os.wait4(process.pid, 0)
+        return time.perf_counter() - began, used.ru_maxrss * 1024
+
+    def epochs(self, command: list[str]) -> float:
+        """Seconds per epoch of a command, in a terminal, without what is before the second one."""
+        child, terminal = pty.fork()
+        if not child:
+            os.chdir(self.folder)
+            os.execve(command[0], command, environment())
+        printed, ends = b"", []
+        while True:
+            try:
+                piece = os.read(terminal, 1 << 16)
+            except OSError:  # Linux's way to say that nobody writes any more
+                piece = b""
+            if not piece:
+                break
+            printed += piece
+            found = len(re.findall(rb"epoch \d+/\d+ ", printed))
+            ends += [time.perf_counter()] * (found - len(ends))
+        os.close(terminal)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status == 0 and len(ends) > 1, printed.decode()
+        return (ends[-1] - ends[0]) / (len(ends) - 1)
+
+    def pairs(self, name: str, one: Callable, other: Callable, target: str, unit: str = "s"):
+        """Measures two things in turn, and adds a row with the median of `one / other`."""
+        both = [(one(), other()) for _ in range(self.rounds)]
+        ratios = sorted(a / b for a, b in both)
+        first, second = (statistics.median(values) for values in zip(*both))
+        shown = f"{first:.3g} {unit} against {second:.3g} {unit}"
+        self.row(name, statistics.median(ratios), ratios[0], ratios[-1], target, shown)
+
+    def row(self, name, value, low, high, target, shown):
+        self.rows.append(
+            dict(what=name, median=value, lowest=low, highest=high, target=target, measured=shown)
+        )
+        print(
+            f"| {name} | {value:.2f} | {low:.2f} to {high:.2f} | {target} | {shown} |", flush=True
+        )
+
+    def throughput(self):
+        raw = RAW.format(package=self.project.package.name)
+        for name, net, batch, epochs, words, target in (
+            ("perceptron, batch 32", "perceptron", 32, 4, [], ">= 0.80"),
+            ("perceptron, batch 256", "perceptron", 256, 6, [], ">= 0.90"),
+            ("CNN, batch 128", "cnn", 128, 3, ["model_name=CNN"], ">= 0.95"),
+        ):
+            if self.source[0] == "sample":
+                epochs *= 5  # which are short
+            ours = self.command("train", "with", *self.words, *words)
+            ours += ["trainer_args.limit_val_batches=0", f"trainer_args.max_epochs={epochs}"]
+            ours += [f"dataloader_args.batch_size={batch}"]
+            theirs = self.command("python", "-c", raw, net, str(batch), str(epochs), *self.source)
+            self.pairs(
+                f"training throughput / raw loop, {name}",
+                lambda: 1 / self.epochs(ours),
+                lambda: 1 / self.epochs(theirs),
+                target,
+                "epochs/s",
+            )
+
+    def whole(self):
+        words = [
+            "model_name=Narrow",
+            "dataloader_args.batch_size=128",
+            "trainer_args.max_epochs=10",
+        ]
+        command = self.command("train", "with", *self.words, *words)
+        times = sorted(self.run(command)[0] for _ in range(self.rounds))
+        name = "`train`, 784-64-128-64-10, batch 128, 10 epochs, end to end, seconds"
+        shown = f"MNIST, {self.source[0]}"
+        self.row(name, statistics.median(times), times[0], times[-1], "<= 16", shown)
+
+    def beginning(self):
+        imports = self.command("python", "-c", "import sacred")
+        for words in (["help"], ["print_config"], ["with", "model_args.learning_rat=1"]):
+            self.pairs(
+                f"`train {' '.join(words)}` / `import sacred`",
+                lambda words=words: self.run(self.command("train", *words))[0],
+                lambda: self.run(imports)[0],
+                "<= 1.3",
+            )
+        imports = self.command("python", "-c", "import torch, pytorch_lightning")
+        first = self.command("train", "with", "model_name=FirstStep", *self.words)
+        self.pairs(
+            "first optimizer step / `import torch, pytorch_lightning`",
+            lambda: self.run(first)[0],
+            lambda: self.run(imports)[0],
+            "<= 1.15",
+        )
+
+    def memory(self):
+        imports = self.command("python", "-c", "import torch, pytorch_lightning")
+        train = self.command("train", "with", *self.words, "trainer_args.max_epochs=1")
+        over = sorted((self.run(train)[1] - self.run(imports)[1]) / 1e6 for _ in range(self.rounds))
+        data = (60_000 if self.source[0] == "full" else 5_000) * 785 / 1e6
+        name = "peak memory over that import, MB"
+        target, shown = f"<= {data + 150:.0f}", f"the data as uint8: {data:.0f} MB"
+        self.row(name, statistics.median(over), over[0], over[-1], target, shown)
+
+    def stamping(self):
+        twice = _with_twice_the_starters(self.folder / "twice")
+        stamped = iter(range(10_000))
+
+        def stamp(template):
+            began = time.perf_counter()
+            out = self.folder / "stamped" / str(next(stamped))
+            cookiecutter(str(template), no_input=True, output_dir=str(out))
+            return time.perf_counter() - began
+
+        times = sorted(stamp(TEMPLATE) for _ in range(self.rounds))
+        shown = "cookiecutter already imported"
+        self.row(
+            "stamping, seconds", statistics.median(times), times[0], times[-1], "<= 0.3", shown
+        )
+        self.pairs(
+            "stamping from twice the starters / from these",
+            lambda: stamp(twice),
+            lambda: stamp(TEMPLATE),
+            "<= 1.1",
+        )
+
+
+def _with_twice_the_starters(folder: Path) -> Path:
+    """The template with a copy of each starter, under another name, that nobody chooses."""
+    shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns(".*", "demo", "tests"))
+    options = json.loads((folder / "cookiecutter.json").read_text())
+    package = folder / "{{cookiecutter.project_slug}}/src/{{cookiecutter.package_name}}"
+    for kind in ("dataset", "model", "evaluator"):
+        for name in list(options[kind]):
+            wiring = dict(OPTIONS["_wiring"][kind][name])
+            files = []
+            for file in wiring["files"]:
+                path = next(p for p in (package / file, package / f"{kind}s" / file) if p.exists())
+                copy = path.with_name(f"more_{path.name}")
+                shutil.copytree(path, copy) if path.is_dir() else shutil.copyfile(path, copy)
+                files.append(file.replace(path.name, copy.name))
+            options["_wiring"][kind][f"more_{name}"] = wiring | {"files": files}
+            options[kind].append(f"more_{name}")
+    for name, row in list(options["_starters"].items()):
+        options["_starters"][f"more_{name}"] = {
+            kind: [f"more_{option}" for option in some] for kind, some in row.items()
+        }
+    (folder / "cookiecutter.json").write_text(json.dumps(options))
+    return folder
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="folder of the four official MNIST files")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", help="one of the measurements, by name")
+    parser.add_argument("--json", type=Path, default=Path("bench.json"))
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        os.environ["COOKIECUTTER_CONFIG"] = str(folder / "config.yaml")
+        (folder / "config.yaml").write_text(f"replay_dir: {folder}/replay\n")
+        stamped = Path(cookiecutter(str(TEMPLATE), no_input=True, output_dir=str(folder)))
+        project = install(stamped, folder / "env")
+        models = project.package / "models"
+        source = "src/{{cookiecutter.package_name}}/models/cnn.py"
+        shutil.copy(TEMPLATE / "{{cookiecutter.project_slug}}" / source, models)
+        (models / "plug_ins.py").write_text(PLUG_INS)
+        bench = Bench(project, folder, asked.data and asked.data.resolve(), asked.rounds)
+        print(f"| what | median of {asked.rounds} | spread | target | measured |")
+        print("|---|---|---|---|---|")
+        for name in ("throughput", "whole", "beginning", "memory", "stamping"):
+            if asked.only in (None, name):
+                getattr(bench, name)()
+    versions = {name: metadata.version(name) for name in ("torch", "pytorch-lightning", "sacred")}
+    about = {
+        "date": date.today().isoformat(),
+        "data": f"MNIST, {bench.source[0]}",
+        "machine": f"{os.cpu_count()} x {platform.machine()}, one thread",
+        "python": platform.python_version(),
+        **versions,
+    }
+    asked.json.write_text(json.dumps(about | {"rows": bench.rows}, indent=2) + "\n")
+    print(f"\n{', '.join(f'{key} {value}' for key, value in about.items())}")
+    print(f"written to {asked.json}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

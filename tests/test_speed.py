@@ -1,0 +1,188 @@
+"""What makes a training fast is what was asked for, and what makes it slow is told. No timings."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import DEBUG, DEFAULT, environment, read
+
+SLOW = """
+import time
+
+import torch
+
+from . import SplitDataset
+
+
+class Slow(SplitDataset):
+    input_shape, num_classes = (1, 4, 4), 2
+
+    def __init__(self, split: str):
+        pass
+
+    def __len__(self):
+        return 300
+
+    def __getitem__(self, index):
+        time.sleep(0.01)
+        return torch.zeros(1, 4, 4), 1
+
+
+class SlowAtOnce(Slow):
+    def __getitems__(self, indices):
+        return torch.utils.data.default_collate([self[i] for i in indices])
+"""
+COUNTS_THREADS = """
+import torch
+
+from . import Evaluator
+
+
+class CountsThreads(Evaluator):
+    def evaluate(self, model, dataset):
+        return {"threads": torch.get_num_threads()}
+"""
+
+
+@pytest.fixture(scope="module")
+def train(installed, tmp_path_factory):
+    """Runs a command of a project that has the plug-ins above: words, folder -> what it did."""
+    project = installed(DEFAULT)
+    folder = tmp_path_factory.mktemp("own") / "project"
+    shutil.copytree(project.path, folder)
+    package = folder / "src" / project.package.name
+    (package / "datasets" / "slow.py").write_text(SLOW)
+    (package / "evaluators" / "counts_threads.py").write_text(COUNTS_THREADS)
+
+    def run(*words, cwd, **env):
+        done = subprocess.run(
+            [project.python, "-m", f"{package.name}.runner", *words],
+            cwd=cwd,
+            env=environment(PYTHONPATH=str(package.parent), **env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    return run
+
+
+def test_threads_are_the_configurations(train, tmp_path):
+    for number, words in enumerate([[], ["threads=3"]], start=1):
+        threads = 3 if words else 1
+        printed = train("train", *DEBUG, *words, cwd=tmp_path, OMP_NUM_THREADS="2")
+        assert f"on {threads} thread" in printed
+        info = read(tmp_path / f"model_data/MNISTModel/{number}/info.json")
+        assert info["machine"]["threads"] == info["speed"]["threads"] == threads
+        printed = train("evaluate", "with", "evaluator_name=CountsThreads", cwd=tmp_path)
+        assert f"threads  {threads}.0000" in printed
+
+
+@pytest.mark.parametrize(
+    ("dataset", "workers", "advice"),
+    [
+        ("Slow", 0, "num_workers=2 reads ahead; a method __getitems__ of Slow reads a batch"),
+        ("SlowAtOnce", 0, "num_workers=2 reads ahead\n"),
+        ("Slow", 2, "num_workers=4, or a dataset that does less"),
+    ],
+)
+def test_a_training_that_waits_for_its_data_says_so(train, tmp_path, dataset, workers, advice):
+    words = [f"dataset_name={dataset}", f"dataloader_args.num_workers={workers}"]
+    words += ["trainer_args.limit_val_batches=1", "trainer_args.max_epochs=1"]
+    printed = train("train", "with", *words, cwd=tmp_path)
+    assert "the data holds the training up: dataloader_args." + advice in printed
+    info = read(tmp_path / "model_data/MNISTModel/1/info.json")
+    assert info["speed"]["waiting_for_data"] > 0.5
+    # 10 ms for each example: slower than a hundred a second and worker, faster than a tenth of it
+    assert 10 < info["speed"]["examples_per_second"] < 100 * max(1, workers)
+
+
+def test_data_in_memory_holds_nothing_up(train, tmp_path):
+    printed = train("train", "with", "dataset_args.source=sample", cwd=tmp_path)
+    assert "speed " in printed
+    assert "holds the training up" not in printed
+    # 3 epochs of 4,500 examples, in less time than the whole command took
+    speed = read(tmp_path / "model_data/MNISTModel/1/info.json")["speed"]
+    assert 0 <= speed["waiting_for_data"] < 1 / 3
+
+
+def test_compiled_is_the_same_model(train, tmp_path):
+    for words in ([], ["compile=True"]):
+        train("train", *DEBUG, *words, cwd=tmp_path)
+        train("evaluate", cwd=tmp_path)
+    runs = [tmp_path / f"model_data/MNISTModel/{number}" for number in (1, 2)]
+    results = [read(run / "run.json")["result"] for run in runs]
+    assert results[0] == pytest.approx(results[1], rel=1e-4)
+    states = [torch.load(r / "checkpoints/last.ckpt", weights_only=True) for r in runs]
+    torch.testing.assert_close(*(state["state_dict"] for state in states), rtol=1e-3, atol=1e-5)
+    scores = [read(run / "evaluations/1/results.json") for run in runs]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-3)
+
+
+def test_no_compiler_is_told_before_there_is_a_run(train, tmp_path):
+    with pytest.raises(AssertionError, match=r"UserError: compile: .*compiler"):
+        train("train", *DEBUG, "compile=True", cwd=tmp_path, PATH="/nowhere", CXX="/nowhere/g++")
+    assert not (tmp_path / "model_data").exists()
+
+
+def test_half_precision_trains(train, tmp_path):
+    for precision in ("bf16-mixed", "bf16-true"):
+        train("train", *DEBUG, f"trainer_args.precision={precision}", cwd=tmp_path)
+    runs = [tmp_path / f"model_data/MNISTModel/{number}" for number in (1, 2)]
+    states = [torch.load(r / "checkpoints/last.ckpt", weights_only=True) for r in runs]
+    kinds = [state["state_dict"]["head.weight"].dtype for state in states]
+    assert kinds == [torch.float32, torch.bfloat16]
+
+
+@pytest.mark.parametrize(("device", "asked", "pinned"), [("cpu", {}, False), ("cuda", {}, True)])
+def test_batches_for_a_gpu_are_pinned(tree, device, asked, pinned):
+    examples = torch.utils.data.TensorDataset(torch.zeros(2))
+    examples.collate_fn = lambda: None
+    module = tree("util.data").DataModule(examples, examples, asked, 1)
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    module.trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=strategy)
+    assert module.train_dataloader().pin_memory is pinned
+    module.arguments = {"pin_memory": False}
+    assert module.train_dataloader().pin_memory is False
+
+
+LIMITED = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv.pop(1)),) * 2)
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_a_text_larger_than_the_memory(installed, tmp_path):
+    project = installed(("text", "gpt", "language_report"))
+    text = tmp_path / "large.txt"
+    size, limit = 6 << 30, 2 << 30
+    with text.open("wb") as file:  # a hole, which takes no room on the disk, between two ends
+        file.write(b"To be, or not to be, that is the question.\n" * 1000)
+        file.truncate(size)
+        file.seek(size)
+        file.write(b"The rest is silence.\n" * 1000)
+    words = f"dataset_args.path={text} dataset_args.block_size=512 model_args.num_layers=1 "
+    words += "dataloader_args.batch_size=4 trainer_args.max_epochs=1 "
+    words += "trainer_args.limit_train_batches=5 trainer_args.limit_val_batches=2"
+    command = [project.python, "-c", LIMITED, str(limit), f"{project.package.name}.runner"]
+    done = subprocess.run(
+        [*command, "train", "with", *words.split()],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    (run,) = (tmp_path / "model_data" / "GPT").iterdir()
+    assert read(run / "info.json")["data"]["characters"] > limit
+    text.unlink()
