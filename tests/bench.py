@@ -151,7 +151,7 @@ class Bench:
             ends += [time.perf_counter()] * (found - len(ends))
         os.close(terminal)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert status == 0 and len(ends) > 1, printed.decode()
+        assert (status, len(ends) > 1) == (0, True), printed.decode()
         return (ends[-1] - ends[0]) / (len(ends) - 1)
 
     def pairs(self, name: str, one: Callable, other: Callable, target: str, unit: str = "s"):
@@ -163,9 +163,8 @@ class Bench:
         self.row(name, statistics.median(ratios), ratios[0], ratios[-1], target, shown)
 
     def row(self, name, value, low, high, target, shown):
-        self.rows.append(
-            dict(what=name, median=value, lowest=low, highest=high, target=target, measured=shown)
-        )
+        row = {"what": name, "median": value, "lowest": low, "highest": high}
+        self.rows.append(row | {"target": target, "measured": shown})
         print(
             f"| {name} | {value:.2f} | {low:.2f} to {high:.2f} | {target} | {shown} |", flush=True
         )
@@ -185,8 +184,8 @@ class Bench:
             theirs = self.command("python", "-c", raw, net, str(batch), str(epochs), *self.source)
             self.pairs(
                 f"training throughput / raw loop, {name}",
-                lambda: 1 / self.epochs(ours),
-                lambda: 1 / self.epochs(theirs),
+                lambda ours=ours: 1 / self.epochs(ours),
+                lambda theirs=theirs: 1 / self.epochs(theirs),
                 target,
                 "epochs/s",
             )
@@ -263,7 +262,7 @@ def _with_twice_the_starters(folder: Path) -> Path:
             wiring = dict(OPTIONS["_wiring"][kind][name])
             files = []
             for file in wiring["files"]:
-                path = next(p for p in (package / file, package / f"{kind}s" / file) if p.exists())
+                path = package / file
                 copy = path.with_name(f"more_{path.name}")
                 shutil.copytree(path, copy) if path.is_dir() else shutil.copyfile(path, copy)
                 files.append(file.replace(path.name, copy.name))

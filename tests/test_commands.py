@@ -180,7 +180,7 @@ def test_overfit_goes_to_zero_and_profile_shows_where_time_goes(project, tmp_pat
 def test_nothing_warns_where_nothing_is_validated(project, tmp_path):
     words = ["overfit", "dataset_args.source=sample", "trainer_args.max_epochs=2"]
     printed = project("train", "with", *words, cwd=tmp_path).stdout
-    assert len(printed.splitlines()) == 5, printed
+    assert len(printed.splitlines()) == 6, printed
     project("evaluate", cwd=tmp_path)  # of the last checkpoint, as there is no best one
 
 

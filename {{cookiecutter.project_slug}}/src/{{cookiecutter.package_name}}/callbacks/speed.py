@@ -44,6 +44,9 @@ class SpeedReport(Callback):
         self.means, self.report = means, {}
         self.seconds = 0.0  # of training, without validation, in this process
 
+    def on_train_start(self, trainer, pl_module):
+        self.since = time.perf_counter()
+
     def on_train_epoch_start(self, trainer, pl_module):
         self.since = time.perf_counter()
 

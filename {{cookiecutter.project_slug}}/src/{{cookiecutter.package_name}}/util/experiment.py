@@ -189,6 +189,8 @@ class StrictExperiment(Experiment):
             raise UserError("'=' stands alone: write KEY=VALUE, without spaces")
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _interrupt)
+            # Which a shell script lets the processes ignore that it starts in the background.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         self.asked = dict(config_updates or {})
         scope = self.configurations[0]
         in_options = os.path.join("sacred", "commandline_options.py")
