@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -42,8 +43,9 @@ def start(installed):
         return mine
 
     yield start
-    for process in started:
-        process.kill()
+    for process in started:  # of a test that has failed
+        for pid in [process.pid, *below(process.pid)] if process.poll() is None else ():
+            os.kill(pid, signal.SIGKILL)
 
 
 def torchrun(*options):
@@ -131,14 +133,18 @@ def test_two_processes_are_as_one(start, alone, tmp_path, way):
 
 def below(pid: int) -> list[int]:
     """The processes that a process has started, and theirs."""
-    table = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True).stdout
+    table = subprocess.run(
+        ["ps", "-e", "-o", "pid=", "-o", "ppid="], capture_output=True, text=True
+    ).stdout
     pairs = [tuple(map(int, line.split())) for line in table.splitlines()]
     mine = [child for child, parent in pairs if parent == pid]
     return mine + [grandchild for child in mine for grandchild in below(child)]
 
 
 def is_training(pid: int) -> bool:
-    done = subprocess.run(["ps", "-o", "stat=,args=", "-p", str(pid)], capture_output=True)
+    done = subprocess.run(
+        ["ps", "-ww", "-o", "stat=", "-o", "args=", "-p", str(pid)], capture_output=True
+    )
     state, _, command = done.stdout.decode().strip().partition(" ")
     trains = ".runner" in command or "spawn_main" in command
     return trains and "torch.distributed.run" not in command and not state.startswith("Z")

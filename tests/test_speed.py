@@ -164,7 +164,7 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 def test_a_text_larger_than_the_memory(installed, tmp_path):
     project = installed(("text", "gpt", "language_report"))
     text = tmp_path / "large.txt"
-    size, limit = 6 << 30, 2 << 30
+    size, limit = 4 << 30, 2 << 30
     with text.open("wb") as file:  # a hole, which takes no room on the disk, between two ends
         file.write(b"To be, or not to be, that is the question.\n" * 1000)
         file.truncate(size)

@@ -27,21 +27,26 @@ GRACE_S = 3.0  # for a process to notice by itself, and to say it better
 class EndWithParent(Callback):
     """Ends a process that Lightning has started when the one that started it is gone."""
 
+    parent: int | None = None
+
     def __setstate__(self, state):
         quieten()  # a spawned process, before Lightning speaks in it
 
     def setup(self, trainer, pl_module, stage):
         is_script = "LOCAL_RANK" in os.environ and not launched() and trainer.local_rank
         if is_script or multiprocessing.parent_process():
-            watch = threading.Thread(target=_outlive, args=(os.getppid(), trainer), daemon=True)
-            watch.start()
+            self.parent = os.getppid()
+            threading.Thread(target=self._outlive, args=(trainer,), daemon=True).start()
 
+    def on_exception(self, trainer, pl_module, exception):
+        if self.parent not in (None, os.getppid()):  # torch interrupts those that it has spawned
+            _record_for_dead(trainer)
 
-def _outlive(parent: int, trainer: Trainer) -> None:
-    while os.getppid() == parent:
-        time.sleep(POLL_S)
-    _record_for_dead(trainer)
-    os._exit(1)
+    def _outlive(self, trainer: Trainer) -> None:
+        while os.getppid() == self.parent:
+            time.sleep(POLL_S)
+        _record_for_dead(trainer)
+        os._exit(1)
 
 
 @contextlib.contextmanager
