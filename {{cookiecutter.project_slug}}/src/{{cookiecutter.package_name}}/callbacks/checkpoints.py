@@ -12,6 +12,7 @@ are three such moments; each checkpoint of a run is of one of them:
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import random
 import signal
 import time
@@ -74,7 +75,9 @@ class Checkpoints(Checkpoint):
             self._restore(trainer, pl_module)
 
     def _ask(self, signum, frame):
-        self.asked = not self.ended
+        # Ctrl-C is for the process that has spawned this one; torch tells its death like that, too.
+        if signum == signal.SIGTERM or not multiprocessing.parent_process():
+            self.asked = not self.ended
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         ends_epoch = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch

@@ -27,8 +27,6 @@ GRACE_S = 3.0  # for a process to notice by itself, and to say it better
 class EndWithParent(Callback):
     """Ends a process that Lightning has started when the one that started it is gone."""
 
-    parent: int | None = None
-
     def __setstate__(self, state):
         quieten()  # a spawned process, before Lightning speaks in it
 
@@ -37,10 +35,6 @@ class EndWithParent(Callback):
         if is_script or multiprocessing.parent_process():
             self.parent = os.getppid()
             threading.Thread(target=self._outlive, args=(trainer,), daemon=True).start()
-
-    def on_exception(self, trainer, pl_module, exception):
-        if self.parent not in (None, os.getppid()):  # torch interrupts those that it has spawned
-            _record_for_dead(trainer)
 
     def _outlive(self, trainer: Trainer) -> None:
         while os.getppid() == self.parent:

@@ -11,9 +11,11 @@ import ast
 import contextlib
 import importlib.util
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from .experiment import StrictExperiment, UserError, refusals, unknown
@@ -56,9 +58,10 @@ def argument_names(group: str, class_name: str | None = None) -> set[str] | None
     if group in OUTSIDE:
         package, file, class_name = OUTSIDE[group]
         path = Path(importlib.util.find_spec(package).submodule_search_locations[0], file)
+        module = _beginning(path, class_name)
     else:
-        path = find(group.removesuffix("_args"), class_name)
-    body = next(n.body for n in source(path).body if getattr(n, "name", None) == class_name)
+        module = source(find(group.removesuffix("_args"), class_name))
+    body = next(n.body for n in module.body if getattr(n, "name", None) == class_name)
     for node in body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             if node.args.kwarg:
@@ -66,6 +69,14 @@ def argument_names(group: str, class_name: str | None = None) -> set[str] | None
             names = {a.arg for a in (*node.args.args[1:], *node.args.kwonlyargs)}
             return names - RUNNERS_OWN.get(group, set())
     return None  # inherited: the check after the import sees it
+
+
+@cache
+def _beginning(path: Path, class_name: str) -> ast.Module:
+    """A class up to the end of its `__init__`: the whole of a large file takes long to parse."""
+    method = r"    (?:@.*\n    )*def (?!__init__)"
+    pattern = rf"^class {class_name}\b(?:.*\n)*?    def __init__\((?:.*\n)*?(?={method}|\S|\Z)"
+    return ast.parse(re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE)[0])
 
 
 def check_names(group: str, values: dict, class_name: str | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import inspect
 import logging
 import os
 import signal
@@ -226,7 +227,13 @@ class _OwnWords(logging.Filter):
 
 def make_experiment(name: str, doc: str) -> StrictExperiment:
     """An experiment that observes on rank zero only and speaks when there is something to say."""
-    ex = StrictExperiment(name, base_dir=str(PACKAGE), save_git_info=False)
+    everything = inspect.stack
+    # sacred looks for its caller among all frames with their sources: a quarter of `train help`.
+    inspect.stack = lambda: [(sys._getframe(depth),) for depth in (2, 3)]
+    try:
+        ex = StrictExperiment(name, base_dir=str(PACKAGE), save_git_info=False)
+    finally:
+        inspect.stack = everything
     ex.doc = doc
     ex.captured_out_filter = apply_backspaces_and_linefeeds
     ex.logger = logging.getLogger(f"{__name__}.{name}")
