@@ -98,7 +98,7 @@ def runs(log_dir: str, sort: str = "") -> None:
     configuration, the monitored metric (its best value), another metric (its last value), and a
     result of the newest finished evaluation. `sort=-val_accuracy` begins with the largest.
     """
-    defaults = json.loads(json.dumps(train_ex.configurations[0]()))
+    defaults = json.loads(json.dumps(train_ex.configurations[0].defaults))
     known = [_known(outcome, defaults) for outcome in _outcomes(_sound_runs(log_dir))]
     if not known:
         print(f"there are no runs in {log_dir}/ yet: type `train` first")

@@ -27,8 +27,8 @@ from .train_config import train_ex
 from .util.checks import check_configuration, check_names, check_types, complete, prepare_dataset
 from .util.compare import write_per_example
 from .util.experiment import Interrupted, StrictExperiment, UserError, refusals, unknown
-from .util.loading import load
-from .util.processes import launched, quieten, rank
+from .util.loading import import_lightning, load
+from .util.processes import launched, rank
 from .util.record import RunFolder, fingerprint, machine, plain, write_json
 from .util.runs import Run, all_runs, find_run, flat, lock, run_of_checkpoint
 
@@ -240,7 +240,7 @@ class _Resumed:
 def _basis(command_name: str, asked: dict) -> dict | None:
     """The configuration of the run that is resumed or reproduced; None for any other command."""
     train_ex.resumed = train_ex.reproduced = None
-    defaults = train_ex.configurations[0]()
+    defaults = train_ex.configurations[0].defaults
     named = {key: asked.get(key, defaults[key]) for key in ("log_dir", "model_name")}
     if command_name == "reproduce":
         if "run" not in asked:
@@ -343,10 +343,10 @@ def _check_training(config, command_name, logger):
     patience = config["early_stopping_patience"]
     if patience is not None and patience < 0:
         raise UserError(f"early_stopping_patience={patience} does not fit: it takes 0 or more")
+    import_lightning()
     from pytorch_lightning import Trainer
     from torch.utils.data import DataLoader
 
-    quieten()
     for group, cls in (("trainer_args", Trainer), ("dataloader_args", DataLoader)):
         check_types(group, cls, config[group])
     for role in ("model", "dataset"):
@@ -391,7 +391,7 @@ def _check_evaluation(config, command_name, logger):
         run.checkpoint()
     dataset_name, evaluator_name = run.config["dataset_name"], config["evaluator_name"]
     check_names("dataset_args", config["dataset_args"], dataset_name)
-    quieten()
+    import_lightning()
     check_types("dataset_args", load("dataset", dataset_name), config["dataset_args"])
     check_types("evaluator_args", load("evaluator", evaluator_name), config["evaluator_args"])
     evaluation_ex.stored_run = run

@@ -16,7 +16,8 @@ from torch.distributed import DistBackendError
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from ..util.experiment import Interrupted, UserError
-from ..util.processes import launched, quieten
+from ..util.loading import import_lightning
+from ..util.processes import launched
 from ..util.record import record_failure
 from ..util.runs import read_run
 
@@ -28,7 +29,7 @@ class EndWithParent(Callback):
     """Ends a process that Lightning has started when the one that started it is gone."""
 
     def __setstate__(self, state):
-        quieten()  # a spawned process, before Lightning speaks in it
+        import_lightning()  # a spawned process, before Lightning speaks in it
 
     def setup(self, trainer, pl_module, stage):
         is_script = "LOCAL_RANK" in os.environ and not launched() and trainer.local_rank

@@ -9,12 +9,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
+import struct
 import zlib
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -151,20 +151,20 @@ def _path(folder: Path, name: str) -> Path:
 @cache
 def _read_idx(folder: Path, name: str, official: bool) -> Tensor:
     """The uint8 tensor in an IDX file, packed or not, `(N, 28, 28)` or `(N,)`."""
-    path = _path(folder, name)
+    path, content = _path(folder, name), bytearray()
     try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
+        # Piece by piece into what becomes the tensor: a copy would take memory and time.
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            while piece := file.read(1 << 20):
+                content += piece
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} cannot be read ({error}): delete it or replace it") from None
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest() if official else None
     if official and md5 != FILES[name][1]:
         raise ValueError(
             f"{path} is not the official file (MD5 of the content {md5}, expected "
             f"{FILES[name][1]}): delete it, and it is fetched again"
         )
     sizes = content[3]  # the header: two zero bytes, type, number of sizes, each size in 4 bytes
-    shape = np.frombuffer(content, ">i4", sizes, offset=4)
-    values = np.frombuffer(content, np.uint8, offset=4 + 4 * sizes).reshape(shape)
-    return torch.from_numpy(values.copy())  # a tensor may be written to, these bytes not
+    shape = struct.unpack_from(f">{sizes}i", content, offset=4)
+    return torch.frombuffer(content, dtype=torch.uint8, offset=4 + 4 * sizes).view(shape)

@@ -33,7 +33,7 @@ OBJECTS = {"sampler", "batch_sampler", "collate_fn", "generator", "worker_init_f
 
 def check_configuration(ex: StrictExperiment, function: Callable, config: dict) -> None:
     """Refuses unknown keys, classes and arguments and ill-typed values; does not import torch."""
-    defaults = ex.configurations[0]()
+    defaults = ex.configurations[0].defaults
     names = {key: config[key] for key in config if key.removesuffix("_name") in KINDS}
     groups = {key: value for key, value in defaults.items() if isinstance(value, dict)}
     for key in config:

@@ -7,7 +7,9 @@ override is held against the signature that it feeds before anything is imported
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
+import gc
 import inspect
 import logging
 import os
@@ -17,11 +19,13 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 
 # sacred imports pkg_resources, whose notice tells the user of this project nothing.
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="sacred")
+gc.disable()  # which only takes time while classes and functions are made
 from docopt import DocoptExit  # noqa: E402
 from sacred import SETTINGS, Experiment  # noqa: E402
 from sacred.config.config_dict import ConfigDict  # noqa: E402
@@ -36,6 +40,7 @@ from sacred.utils import (  # noqa: E402
 
 from .processes import rank  # noqa: E402
 
+gc.enable()
 PACKAGE = Path(__file__).resolve().parent.parent
 
 SETTINGS.CAPTURE_MODE = "sys"  # "fd" turns the terminal into a pipe: no progress bar, lost lines
@@ -111,8 +116,13 @@ class _Scope(ConfigScope):
 
     stored: dict | None = None
 
+    @cached_property
+    def defaults(self) -> dict:
+        """What the file says."""
+        return super().__call__()
+
     def __call__(self, fixed=None, preset=None, fallback=None):
-        defaults = super().__call__()
+        defaults = copy.deepcopy(self.defaults)
         if self.stored is None:
             summary = super().__call__(fixed, preset, fallback)
         else:  # what the file has learnt since the run began has its default
@@ -179,7 +189,7 @@ class StrictExperiment(Experiment):
     def run(self, command_name=None, config_updates=None, named_configs=(), *args, **kwargs):
         for name in [name for name in named_configs if name not in self.named_configs]:
             if not os.path.isfile(name):
-                keys = dict(iterate_flattened(self.configurations[0]()))
+                keys = dict(iterate_flattened(self.configurations[0].defaults))
                 if name in keys:
                     raise UserError(f"{name!r} has no value: write {name}=VALUE, without spaces")
                 also = "; there are presets, files, and KEY=VALUE without spaces"

@@ -1,10 +1,13 @@
-"""Finds a plug-in by its class name, importing only the one file that defines it."""
+"""Finds a plug-in by its class name, importing only the file that defines it; and Lightning."""
 
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import inspect
+import logging
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -77,6 +80,27 @@ def load(role: str, name: str) -> type:
             f"{base.__module__.partition('.')[0]}'s {base.__name__}"
         )
     return cls
+
+
+def import_lightning() -> None:
+    """Imports torch and Lightning, quickly, and without what they say of every healthy run."""
+    gc.disable()  # which finds nothing among classes and functions, and takes a third of the time
+    import pytorch_lightning  # noqa: F401
+
+    gc.enable()
+    gc.freeze()  # nor does it need to look there again
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers",  # for data in memory, workers are slower
+        ".*is smaller than the logging interval",
+        ".*your dataloader is not resumable",  # ours is, by other means
+        ".*LeafSpec",  # Lightning's use of torch, not ours
+        ".*could not find the monitored key",  # nothing is validated, so there is no best
+        ".*but have no `validation_step`",  # likewise
+        ".*You requested to overfit",
+    ):
+        warnings.filterwarnings("ignore", message=message)
 
 
 def _base(role: str) -> type:

@@ -1,10 +1,8 @@
-"""Which of the processes of a training this one is, and what it leaves unsaid."""
+"""Which of the processes of a training this one is; without importing torch."""
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 
 
 def rank() -> int:
@@ -28,21 +26,3 @@ def launched() -> dict[str, int]:
         nodes = int(env.get("SLURM_NNODES", "1"))
         return {"devices": int(env["SLURM_NTASKS"]) // nodes, "num_nodes": nodes}
     return {}
-
-
-def quieten() -> None:
-    """Leaves out what Lightning says of every healthy run, with nothing for its user to do."""
-    import pytorch_lightning  # noqa: F401  (sets its level when imported)
-
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers",  # for data in memory, workers are slower
-        ".*is smaller than the logging interval",
-        ".*your dataloader is not resumable",  # ours is, by other means
-        ".*LeafSpec",  # Lightning's use of torch, not ours
-        ".*could not find the monitored key",  # nothing is validated, so there is no best
-        ".*but have no `validation_step`",  # likewise
-        ".*You requested to overfit",
-    ):
-        warnings.filterwarnings("ignore", message=message)

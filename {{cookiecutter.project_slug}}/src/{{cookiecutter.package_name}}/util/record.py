@@ -230,7 +230,14 @@ def fingerprint(files: Iterable[Path]) -> dict[str, str]:
 
 def versions() -> list[str]:
     """Everything that is installed, as `name==version`."""
-    return sorted({f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()})
+    found = set()
+    for distribution in metadata.distributions():
+        # Two lines of the head; its `metadata` would be parsed from end to end.
+        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+        head = text.partition("\n\n")[0]
+        fields = dict(re.findall(r"^(Name|Version): *(.*)$", head, re.MULTILINE))
+        found.add(f"{fields.get('Name')}=={fields.get('Version')}")
+    return sorted(found)
 
 
 def machine() -> dict[str, str | int]:
