@@ -13,6 +13,8 @@ from .metrics import TrainMetrics
 
 WAITS = 1 / 3  # share of the time from which on the data is worth a note
 
+LARGE = (32 << 20) - (1 << 16)  # bytes; glibc learns nothing from 32 MiB and more
+
 
 class NoProfiler(PassThroughProfiler):
     """Lightning's stand-in for no profiler, without a new context manager for each of its calls."""
@@ -43,6 +45,11 @@ class SpeedReport(Callback):
     def __init__(self, means: TrainMetrics):
         self.means, self.report = means, {}
         self.seconds = 0.0  # of training, without validation, in this process
+
+    def setup(self, trainer, pl_module, stage):
+        # glibc returns the memory of a large tensor to the system, and asks for it again a step
+        # later, which takes longer than to compute with it - unless it has seen a larger one go.
+        torch.empty(LARGE, dtype=torch.uint8)
 
     def on_train_start(self, trainer, pl_module):
         self.since = time.perf_counter()
