@@ -2,7 +2,7 @@ PYTHON ?= python3
 TREE := {{cookiecutter.project_slug}}
 DEMO := demo/my-dl-project
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo:  ## stamp the default project, install it, train it, evaluate it
 	rm -rf demo
@@ -28,6 +28,9 @@ test: lint  ## every check of the template and of what it stamps
 lint: .venv/ready
 	.venv/bin/ruff check --extend-ignore N999 .
 	.venv/bin/ruff format --check .
+
+bench: .venv/ready  ## the README's table of speed; DATA=folder of the official MNIST files
+	.venv/bin/python tests/bench.py $(if $(DATA),--data $(DATA))
 
 .venv/ready: constraints.txt $(TREE)/constraints.txt
 	$(PYTHON) -m venv .venv

@@ -41,6 +41,7 @@ from sacred.utils import (  # noqa: E402
 from .processes import rank  # noqa: E402
 
 gc.enable()
+gc.freeze()  # nor does it need to look there again
 PACKAGE = Path(__file__).resolve().parent.parent
 
 SETTINGS.CAPTURE_MODE = "sys"  # "fd" turns the terminal into a pipe: no progress bar, lost lines
