@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -61,6 +62,15 @@ class Project:
         )
         assert not check or done.returncode == 0, done.stdout
         return done
+
+
+def copied(project: Project, folder: Path, plug_ins: dict[str, str]) -> Path:
+    """Copies a project, adds files to its package, and returns the folder of the package."""
+    shutil.copytree(project.path, folder)
+    package = folder / "src" / project.package.name
+    for name, code in plug_ins.items():
+        (package / name).write_text(code)
+    return package
 
 
 def environment(**env: str) -> dict[str, str]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import pickle
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
-from conftest import DEBUG, DEFAULT, read
+from conftest import DEBUG, DEFAULT, copied, read
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +18,7 @@ def own(installed, tmp_path_factory):
     """A copy of the default project that a test may add files to, run as `python -m`."""
     project = installed(DEFAULT)
     folder = tmp_path_factory.mktemp("own") / "project"
-    shutil.copytree(project.path, folder)
-    package = folder / "src" / project.package.name
+    package = copied(project, folder, {})
 
     def command(*words: str, check: bool = True):
         return project(

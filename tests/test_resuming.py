@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import DEFAULT, environment, read
+from conftest import DEFAULT, copied, environment, read
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 # Chance wherever there can be some, and every kind of logging.
@@ -106,12 +106,8 @@ WAYS = {
 def own(installed, tmp_path_factory):
     """A project with a model and a dataset that leave much to chance: (project, package)."""
     project = installed(DEFAULT)
-    folder = tmp_path_factory.mktemp("own") / "project"
-    shutil.copytree(project.path, folder)
-    package = folder / "src" / project.package.name
-    (package / "models" / "shaky.py").write_text(SHAKY)
-    (package / "datasets" / "noisy.py").write_text(NOISY)
-    return project, package
+    plug_ins = {"models/shaky.py": SHAKY, "datasets/noisy.py": NOISY}
+    return project, copied(project, tmp_path_factory.mktemp("own") / "project", plug_ins)
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import DEBUG, DEFAULT, environment, read
+from conftest import DEBUG, DEFAULT, copied, environment, read
 
 SLOW = """
 import time
@@ -53,11 +52,8 @@ class CountsThreads(Evaluator):
 def train(installed, tmp_path_factory):
     """Runs a command of a project that has the plug-ins above: words, folder -> what it did."""
     project = installed(DEFAULT)
-    folder = tmp_path_factory.mktemp("own") / "project"
-    shutil.copytree(project.path, folder)
-    package = folder / "src" / project.package.name
-    (package / "datasets" / "slow.py").write_text(SLOW)
-    (package / "evaluators" / "counts_threads.py").write_text(COUNTS_THREADS)
+    plug_ins = {"datasets/slow.py": SLOW, "evaluators/counts_threads.py": COUNTS_THREADS}
+    package = copied(project, tmp_path_factory.mktemp("own") / "project", plug_ins)
 
     def run(*words, cwd, **env):
         done = subprocess.run(

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import signal
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from multiprocessing import active_children
 from pathlib import Path
@@ -28,11 +26,10 @@ from .util.checks import check_configuration, check_names, check_types, complete
 from .util.compare import write_per_example
 from .util.experiment import Interrupted, StrictExperiment, UserError, refusals, unknown
 from .util.loading import import_lightning, load
-from .util.processes import launched, rank
+from .util.processes import launched, say
 from .util.record import RunFolder, fingerprint, machine, plain, write_json
-from .util.runs import Run, all_runs, find_run, flat, lock, run_of_checkpoint
-
-logger = logging.getLogger(__name__)
+from .util.resume import basis, starting_point
+from .util.runs import Run, all_runs, find_run, flat, run_of_checkpoint
 
 
 @train_ex.main
@@ -69,13 +66,13 @@ def train(
     with refusals(f"dataset_args: {dataset_name}"):
         train_set, val_set = (dataset_class(split, **dataset_args) for split in ("train", "val"))
     data = train_set.describe()
-    _say(f"data   {dataset_name}: {_listed(data)}")
+    say(f"data   {dataset_name}: {_listed(data)}")
 
     model_class = load("model", model_name)
     model_args = complete("model_args", model_class, model_args, known_by=train_set)
     with refusals(f"model_args: {model_name}"):
         model = model_class(**model_args)
-    _say(f"model  {model_name}: {sum(p.numel() for p in model.parameters()):,} parameters")
+    say(f"model  {model_name}: {sum(p.numel() for p in model.parameters()):,} parameters")
     record = plain(
         model_args=model_args,
         dataset_args=dataset_args,
@@ -99,7 +96,7 @@ def train(
         compile,
         train_ex.log_scalar,
     )
-    start, logged = _starting_point(train_ex.resumed, record) if train_ex.resumed else (None, None)
+    start, logged = starting_point(train_ex.resumed, record) if train_ex.resumed else (None, None)
     trainer = _trainer(folder, callbacks, trainer_args, logged)
     skip_empty_hooks(trainer, model)
     data_module = DataModule(train_set, val_set, dataloader_args, seed)
@@ -107,7 +104,7 @@ def train(
     with _stopping(trainer), _lightnings_refusals(), _disk_problems(folder), end_together:
         trainer.fit(model, data_module, ckpt_path=start, weights_only=True if start else None)
     if trainer_args.get("profiler"):
-        _say(_profile(trainer.profiler))
+        say(_profile(trainer.profiler))
         if folder and trainer.is_global_zero:
             (folder / "profile.txt").write_text(trainer.profiler.summary(), encoding="utf-8")
     for callback in callbacks:
@@ -116,9 +113,9 @@ def train(
 
     metrics = epoch_metrics(trainer)
     if (best := metrics.get(f"best_{monitor}")) is not None:
-        _say(f"done   best {monitor} {best:.4f}")
+        say(f"done   best {monitor} {best:.4f}")
     if folder:
-        _say(f"run    {folder.parent.name}/{folder.name}, stored in {folder}")
+        say(f"run    {folder.parent.name}/{folder.name}, stored in {folder}")
     return metrics
 
 
@@ -131,7 +128,7 @@ def reproduce() -> dict[str, bool]:
     folder, stored = _folder(train_ex), train_ex.reproduced
     train_ex.info["reproduces"] = stored.name
     identical, lines = comparison(stored, folder, train_ex.info)
-    _say("\n".join(lines))
+    say("\n".join(lines))
     return {"identical": identical}
 
 
@@ -158,7 +155,7 @@ def evaluate(
     stored: Run = evaluation_ex.stored_run
     _use_threads(stored.config.get("threads"))
     checkpoint = Path(checkpoint_path) if checkpoint_path else stored.checkpoint()
-    _say(f"run    {stored.name} ({stored.status}), {checkpoint.name}")
+    say(f"run    {stored.name} ({stored.status}), {checkpoint.name}")
 
     dataset_class = load("dataset", stored.config["dataset_name"])
     recorded = stored.info.get("dataset_args", stored.config["dataset_args"])
@@ -166,7 +163,7 @@ def evaluate(
     with refusals(f"dataset_args: {dataset_class.__name__}"):
         dataset = dataset_class("test", **dataset_args)
     data = dataset.describe()
-    _say(f"data   {dataset_class.__name__}, test split: {_listed(data)}")
+    say(f"data   {dataset_class.__name__}, test split: {_listed(data)}")
 
     for name, value in stored.info.get("model_args", {}).items():
         wired = name not in stored.config["model_args"] and hasattr(dataset, name)
@@ -200,12 +197,12 @@ def evaluate(
         results = evaluator.evaluate(model, dataset)
     results = {key: float(value) for key, value in results.items()}
     width = max(map(len, results), default=0)
-    _say("\n".join(f"{key:<{width}}  {value:.4f}" for key, value in results.items()))
+    say("\n".join(f"{key:<{width}}  {value:.4f}" for key, value in results.items()))
     if folder:
         if evaluator.per_example:
             write_per_example(folder / "per_example.csv", evaluator.per_example)
         write_json(folder / "results.json", results)
-        _say(f"done   stored in {folder}")
+        say(f"done   stored in {folder}")
     return results
 
 
@@ -229,87 +226,7 @@ def _evaluate_all(log_dir: str, evaluator_name: str) -> dict[str, float]:
     return {"evaluated": done}
 
 
-@dataclass(frozen=True)
-class _Resumed:
-    """A run that goes on: from one of its checkpoints, or from the newest sound one."""
-
-    run: Run
-    checkpoint: Path | None
-
-
-def _basis(command_name: str, asked: dict) -> dict | None:
-    """The configuration of the run that is resumed or reproduced; None for any other command."""
-    train_ex.resumed = train_ex.reproduced = None
-    defaults = train_ex.configurations[0].defaults
-    named = {key: asked.get(key, defaults[key]) for key in ("log_dir", "model_name")}
-    if command_name == "reproduce":
-        if "run" not in asked:
-            raise UserError("reproduce what? write `train reproduce with run=3`")
-        run = train_ex.reproduced = find_run(run=asked.pop("run"), **named)
-        if also := sorted(asked.keys() - {"log_dir"}):
-            raise UserError(f"{also[0]}: a run is reproduced with its own configuration")
-        if run.status != "COMPLETED":
-            raise UserError(f"{run.name} is {run.status}: only a finished run can be reproduced")
-        return run.own_config() | {"log_dir": named["log_dir"]}
-    wanted = asked.get("resume", defaults["resume"])
-    if wanted is None:
-        return None
-    checkpoint = None
-    if str(wanted).endswith(".ckpt"):
-        checkpoint = Path(wanted)
-        run = run_of_checkpoint(wanted)
-    else:
-        run = find_run(run="newest" if wanted == "last" else wanted, **named)
-    if asked.get("model_name", run.config["model_name"]) != run.config["model_name"]:
-        raise UserError(f"model_name: {run.name} goes on as {run.config['model_name']}")
-    if rank() == 0 and run.status == "RUNNING":
-        lock(run.path).close()  # refuses, and names the process that has it
-    train_ex.resumed = _Resumed(run, checkpoint)
-    return run.own_config() | {"log_dir": str(run.path.parent.parent), "resume": wanted}
-
-
-train_ex.basis = _basis
-
-
-def _starting_point(resumed: _Resumed, record: dict) -> tuple[Path | None, int]:
-    """The checkpoint to go on from, and the first step that is to be logged from there.
-
-    Returns:
-        (None, 0) if the run was stopped before its first checkpoint: it begins anew.
-
-    Raises:
-        UserError: the checkpoint that was asked for is damaged, or all of the run's are.
-    """
-    from .util.checkpoints import DamagedError, read_checkpoint
-
-    run, damaged = resumed.run, []
-    for path in [resumed.checkpoint] if resumed.checkpoint else run.checkpoints():
-        try:
-            content = read_checkpoint(path)
-            break
-        except DamagedError as problem:
-            damaged.append(str(problem))
-    else:
-        if damaged:
-            raise UserError("; ".join(damaged))
-        _say(f"resume {run.name}: it had no checkpoint yet, and begins anew")
-        return None, 0
-    for problem in damaged:
-        logger.warning("WARNING: %s; resuming from %s", problem, path.name)
-    changed = [f"{name} has changed" for name in run.changed_sources()]
-    if run.info.get("fingerprint", record["fingerprint"]) != record["fingerprint"]:
-        changed.append(f"the data is not that which {run.name} began with")
-    for key, now in record["machine"].items():
-        then = run.info.get("machine", {}).get(key, now)
-        if then != now:
-            changed.append(f"{key} was {then}, is {now}")
-    if "exact" not in content:
-        changed.append(f"{path.name} has no random states")
-    if changed:
-        logger.warning("WARNING: not to the same bits: %s", "; ".join(changed))
-    _say(f"resume {run.name} from {path.name}, step {content['global_step']}")
-    logged = content.get("exact", {}).get("next_log_step", content["global_step"])
-    return path.resolve(), logged
+train_ex.basis = basis
 
 
 @train_ex.config_hook
@@ -553,13 +470,6 @@ def _disk_problems(folder: Path | None):
 
 def _listed(facts: dict) -> str:
     return ", ".join(f"{key} {value}" for key, value in facts.items())
-
-
-def _say(text: str) -> None:
-    from pytorch_lightning.utilities import rank_zero_only
-
-    if rank_zero_only.rank == 0:
-        print(text, flush=True)
 
 
 def train_command(argv: list[str] | None = None) -> None:

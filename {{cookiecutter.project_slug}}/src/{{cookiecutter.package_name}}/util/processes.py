@@ -26,3 +26,9 @@ def launched() -> dict[str, int]:
         nodes = int(env.get("SLURM_NNODES", "1"))
         return {"devices": int(env["SLURM_NTASKS"]) // nodes, "num_nodes": nodes}
     return {}
+
+
+def say(text: str) -> None:
+    """Prints for the person at the terminal, once for all processes."""
+    if rank() == 0:
+        print(text, flush=True)
