@@ -23,6 +23,7 @@ from ..util.runs import read_run
 
 POLL_S = 0.5
 GRACE_S = 3.0  # for a process to notice by itself, and to say it better
+GONE = "another process of the training is gone"
 
 
 class EndWithParent(Callback):
@@ -87,9 +88,6 @@ def together(trainer: Trainer, fail: Callable[[str], None]) -> Iterator[None]:
         time.sleep(POLL_S)  # a broken connection is known before its reason
         why = _lost(getattr(trainer.strategy.launcher, "procs", []))
         raise UserError(why or f"{GONE} ({error})") from error
-
-
-GONE = "another process of the training is gone"
 
 
 def _is_of_connection(error: RuntimeError) -> bool:

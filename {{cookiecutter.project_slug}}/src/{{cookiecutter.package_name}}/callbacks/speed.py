@@ -12,7 +12,6 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from .metrics import TrainMetrics
 
 WAITS = 1 / 3  # share of the time from which on the data is worth a note
-
 LARGE = (32 << 20) - (1 << 16)  # bytes; glibc learns nothing from 32 MiB and more
 
 
@@ -51,7 +50,7 @@ class SpeedReport(Callback):
         # later, which takes longer than to compute with it - unless it has seen a larger one go.
         torch.empty(LARGE, dtype=torch.uint8)
 
-    def on_train_start(self, trainer, pl_module):
+    def on_train_start(self, trainer, pl_module):  # a resumed epoch may begin with a validation
         self.since = time.perf_counter()
 
     def on_train_epoch_start(self, trainer, pl_module):

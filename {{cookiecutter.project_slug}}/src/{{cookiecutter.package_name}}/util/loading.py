@@ -8,6 +8,7 @@ import importlib
 import inspect
 import logging
 import re
+import sys
 import warnings
 from functools import cache
 from pathlib import Path
@@ -91,11 +92,12 @@ def load(role: str, name: str) -> type:
 
 def import_lightning() -> None:
     """Imports torch and Lightning, quickly, and without what they say of every healthy run."""
-    gc.disable()  # which finds nothing among classes and functions, and takes a third of the time
-    import pytorch_lightning  # noqa: F401
+    if "pytorch_lightning" not in sys.modules:  # later, `freeze` would keep garbage for ever
+        gc.disable()  # it finds nothing among classes and functions, and takes a third of the time
+        import pytorch_lightning  # noqa: F401
 
-    gc.enable()
-    gc.freeze()
+        gc.enable()
+        gc.freeze()
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
