@@ -147,6 +147,42 @@ def test_a_bug_keeps_its_traceback_and_fails_the_run(own, broken):
     assert "my own bug" in record["fail_trace"][-1]
 
 
+def test_a_loss_that_is_not_finite_stops_the_training_before_it_is_saved(own):
+    folder, package, command = own
+    (package / "models" / "diverges.py").write_text(
+        "from .mnist_classifier import MNISTModel\n\n\nclass Diverges(MNISTModel):\n"
+        "    def __init__(self, input_shape, num_classes, at: int, weights: bool = False):\n"
+        "        super().__init__(input_shape, num_classes)\n\n"
+        "    def training_step(self, batch, batch_idx):\n"
+        "        now = self.global_step + 1 == self.hparams.at\n"
+        "        if now and self.hparams.weights:\n"
+        "            self.head.weight.data.fill_(float('inf'))\n"
+        "        loss = super().training_step(batch, batch_idx)\n"
+        "        return loss.detach() * 0 + self.head.bias.sum() if self.hparams.weights else (\n"
+        "            loss * float('nan') if now else loss)\n"
+    )
+    words = ["train", "with", "model_name=Diverges", "dataset_args.source=sample"]
+    words.append("trainer_args.limit_train_batches=10")
+    for number, (more, said) in enumerate(
+        (
+            (["model_args.at=17"], "the loss is not finite at step 17"),
+            (["model_args.at=20", "model_args.weights=True"], "head.weight is not finite after"),
+        ),
+        start=1,
+    ):
+        failed = command(*words, *more, check=False)
+        assert failed.returncode == 1
+        assert said in failed.stdout
+        assert "Traceback" not in failed.stdout
+        run = folder / "model_data" / "Diverges" / str(number)
+        assert f"{run.relative_to(folder)}/checkpoints/last.ckpt is from before" in failed.stdout
+        assert read(run / "run.json")["status"] == "FAILED"
+        last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+        assert last["global_step"] == 10
+        assert all(weight.isfinite().all() for weight in last["state_dict"].values())
+    command("evaluate", "with", "run=Diverges/1", "evaluator_name=ClassificationReport")
+
+
 def test_a_checkpoint_of_other_sources_or_with_code_is_refused(own):
     """And a damaged one. None of them is run, each is named."""
     folder, _, command = own

@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor
 
 from .checkpoints import Checkpoints
+from .finite import FiniteLoss
 from .metrics import TrainMetrics
 from .processes import EndWithParent, together
 from .progress import EpochReport, ProgressBar, epoch_metrics
@@ -59,7 +60,7 @@ def make_callbacks(
     if trainer_args.get("barebones"):  # Lightning's own word for a bare loop
         return []
     means = TrainMetrics()
-    callbacks = [means, SpeedReport(means), EpochReport(folder, log_scalar)]
+    callbacks = [FiniteLoss(), means, SpeedReport(means), EpochReport(folder, log_scalar)]
     callbacks += [MonitorExists(monitor), EndWithParent()]
     if compile_model:
         callbacks.append(Compile())
