@@ -154,19 +154,20 @@ def test_a_loss_that_is_not_finite_stops_the_training_before_it_is_saved(own):
         "    def __init__(self, input_shape, num_classes, at: int, weights: bool = False):\n"
         "        super().__init__(input_shape, num_classes)\n\n"
         "    def training_step(self, batch, batch_idx):\n"
-        "        now = self.global_step + 1 == self.hparams.at\n"
-        "        if now and self.hparams.weights:\n"
-        "            self.head.weight.data.fill_(float('inf'))\n"
         "        loss = super().training_step(batch, batch_idx)\n"
-        "        return loss.detach() * 0 + self.head.bias.sum() if self.hparams.weights else (\n"
-        "            loss * float('nan') if now else loss)\n"
+        "        if self.global_step + 1 != self.hparams.at:\n"
+        "            return loss\n"
+        "        if not self.hparams.weights:\n"
+        "            return loss * float('nan')\n"
+        "        self.head.weight.data.fill_(float('inf'))\n"
+        "        return loss\n"
     )
     words = ["train", "with", "model_name=Diverges", "dataset_args.source=sample"]
     words.append("trainer_args.limit_train_batches=10")
     for number, (more, said) in enumerate(
         (
             (["model_args.at=17"], "the loss is not finite at step 17"),
-            (["model_args.at=20", "model_args.weights=True"], "head.weight is not finite after"),
+            (["model_args.at=20", "model_args.weights=True"], "weight is not finite after step 20"),
         ),
         start=1,
     ):

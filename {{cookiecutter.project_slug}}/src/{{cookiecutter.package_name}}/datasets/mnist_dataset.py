@@ -6,20 +6,15 @@ are described in `mnist_sample/SOURCE.md`.
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import logging
-import struct
-import zlib
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
 
+from ..util import idx
 from ..util.download import answers, fetch
-from . import SplitDataset
+from ..util.images import ImagesInMemory
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +44,7 @@ SAMPLE = Path(__file__).parent / "mnist_sample"
 VALIDATE_EVERY = 10  # each tenth training example is one of validation
 
 
-class MNISTDataset(SplitDataset):
+class MNISTDataset(ImagesInMemory):
     """Digits as images `(1, 28, 28)` float32 in [0, 1] and targets int64 in 0..9.
 
     Args:
@@ -58,6 +53,7 @@ class MNISTDataset(SplitDataset):
         source: "full" is the official set, from `data_dir` or else fetched into it; "sample" is
             the first 5,000 + 1,000 digits of it, bundled, and never touches the network; "auto"
             is the full set if it is there or can be fetched, and the sample if not.
+        shift: pixels by which a training image is moved at most, in each direction.
 
     Raises:
         ValueError: a file in `data_dir` is not what it should be.
@@ -71,21 +67,25 @@ class MNISTDataset(SplitDataset):
         split: Literal["train", "val", "test"],
         data_dir: str = "data/mnist",
         source: Literal["auto", "full", "sample"] = "auto",
+        shift: int = 0,
     ):
         if source == "auto":
-            source = "full" if _is_there(Path(data_dir)) else "sample"
-        self.source, self.data_dir = source, data_dir
+            source = "full" if idx.are_there(Path(data_dir), FILES) else "sample"
+        self.source = source
         folder, part = Path(data_dir), "t10k" if split == "test" else "train"
         if source == "sample":
             folder = SAMPLE
-        # Read once, held once: both splits of the training files index into the same tensor.
         names = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
-        self.images, self.targets = (_read_idx(folder, name, source == "full") for name in names)
-        self._files = [_path(folder, name) for name in names]
-        indices = torch.arange(len(self.targets))
+        self._files = [idx.find(folder, name) for name in names]
+        images, targets = (
+            idx.read(path, FILES[name][1] if source == "full" else None)
+            for name, path in zip(names, self._files, strict=True)
+        )
+        indices = torch.arange(len(targets))
         if split != "test":
             indices = indices[(indices % VALIDATE_EVERY == 0) == (split == "val")]
-        self.indices = indices
+        shift = shift if split == "train" else 0
+        super().__init__(images[:, None], targets, indices, shift)
 
     @classmethod
     def prepare(cls, data_dir: str = "data/mnist", source: str = "auto") -> dict:
@@ -95,7 +95,7 @@ class MNISTDataset(SplitDataset):
             ConnectionError: source is "full", the set is not there and no mirror delivers it.
         """
         folder = Path(data_dir)
-        if source == "sample" or _is_there(folder):
+        if source == "sample" or idx.are_there(folder, FILES):
             return {"source": "sample" if source == "sample" else "full"}
         try:
             urls = {name: [f"{mirror}{name}.gz" for mirror in MIRRORS] for name in FILES}
@@ -120,51 +120,8 @@ class MNISTDataset(SplitDataset):
             return {"source": "sample"}
         return {"source": "full"}
 
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        images, targets = self.__getitems__([index])
-        return images[0], targets[0]
-
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """A whole batch: images `(B, 1, 28, 28)` and targets `(B,)`."""
-        chosen = self.indices[torch.as_tensor(indices)]
-        images = self.images[chosen].unsqueeze(1).to(torch.float32).div_(255)
-        return images, self.targets[chosen].long()
-
     def files(self) -> list[Path]:
         return self._files
 
     def describe(self) -> dict:
-        return {"examples": len(self), "source": self.source}
-
-
-def _is_there(folder: Path) -> bool:
-    return all((folder / name).exists() or (folder / f"{name}.gz").exists() for name in FILES)
-
-
-def _path(folder: Path, name: str) -> Path:
-    return folder / name if (folder / name).exists() else folder / f"{name}.gz"
-
-
-@cache
-def _read_idx(folder: Path, name: str, official: bool) -> Tensor:
-    """The uint8 tensor in an IDX file, packed or not, `(N, 28, 28)` or `(N,)`."""
-    path, content = _path(folder, name), bytearray()
-    try:
-        # Piece by piece into what becomes the tensor: a copy would take memory and time.
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            while piece := file.read(1 << 20):
-                content += piece
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read ({error}): delete it or replace it") from None
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest() if official else None
-    if official and md5 != FILES[name][1]:
-        raise ValueError(
-            f"{path} is not the official file (MD5 of the content {md5}, expected "
-            f"{FILES[name][1]}): delete it, and it is fetched again"
-        )
-    sizes = content[3]  # the header: two zero bytes, type, number of sizes, each size in 4 bytes
-    shape = struct.unpack_from(f">{sizes}i", content, offset=4)
-    return torch.frombuffer(content, dtype=torch.uint8, offset=4 + 4 * sizes).view(shape)
+        return super().describe() | {"source": self.source}

@@ -1,0 +1,72 @@
+"""Images that fit in memory, read and augmented a batch at a time."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..datasets import SplitDataset
+
+
+class ImagesInMemory(SplitDataset):
+    """Pairs of an image `(C, H, W)` float32 in [0, 1] and its class, int64.
+
+    Args:
+        images: `(N, C, H, W)` uint8; of all splits that share a file, so that it is held once.
+        targets: `(N,)`.
+        indices: of the images in this split, `(M,)`.
+        shift: pixels by which an image is moved at most, in each direction.
+        flip: whether half of the images are mirrored, left to right.
+    """
+
+    def __init__(
+        self, images: Tensor, targets: Tensor, indices: Tensor, shift: int = 0, flip: bool = False
+    ):
+        if not 0 <= shift < min(images.shape[-2:]):
+            raise ValueError(f"shift={shift}: it takes 0 to {min(images.shape[-2:]) - 1} pixels")
+        self.images, self.targets, self.indices = images, targets, indices
+        self.shift, self.flip = shift, flip
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        images, targets = self.__getitems__([index])
+        return images[0], targets[0]
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """A whole batch: images `(B, C, H, W)` and targets `(B,)`."""
+        chosen = self.indices[torch.as_tensor(indices)]
+        images = augmented(self.images[chosen], self.shift, self.flip)
+        return images.to(torch.float32).div_(255), self.targets[chosen].long()
+
+    def describe(self) -> dict:
+        return {"examples": len(self)}
+
+
+def augmented(images: Tensor, shift: int, flip: bool) -> Tensor:
+    """Moves and mirrors images `(B, C, H, W)`, each by a draw of its own.
+
+    What moves in from outside is 0. The chance is torch's global one, which a run seeds, and
+    keeps in its checkpoints.
+
+    Args:
+        images: of any type.
+        shift: pixels at most, in each direction.
+        flip: whether half of the images are mirrored, left to right.
+    """
+    size, _, height, width = images.shape
+    if not (shift or flip):
+        return images
+    rows, columns = torch.arange(height).expand(size, -1), torch.arange(width).expand(size, -1)
+    if flip:
+        mirrored = torch.rand(size, 1) < 0.5
+        columns = torch.where(mirrored, width - 1 - columns, columns)
+    if shift:
+        down, right = torch.randint(2 * shift + 1, (2, size, 1))
+        rows, columns = rows + down, columns + right
+        images = F.pad(images, (shift, shift, shift, shift))
+    which = torch.arange(size)[:, None, None]
+    # Indices around a slice put its dimension last: (B, H, W, C).
+    return images[which, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
