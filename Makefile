@@ -23,7 +23,7 @@ demo:  ## stamp the default project, install it, train it, evaluate it
 	       less README.md           (how to add a model of your own)"
 
 test: lint  ## every check of the template and of what it stamps
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadgroup
 
 lint: .venv/ready
 	.venv/bin/ruff check --extend-ignore N999 .

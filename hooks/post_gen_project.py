@@ -29,10 +29,15 @@ def drop_caches():
             shutil.rmtree(path)
 
 
+def files_of(row):
+    return {package / name for name in row["files"]} | {
+        Path("tests", name) for name in row.get("tests", ())
+    }
+
+
 def drop_starters():
-    kept = {name for row in chosen for name in row["files"]}
-    for name in {name for _, _, row in rows for name in row["files"]} - kept:
-        path = package / name
+    kept = set().union(*map(files_of, chosen))
+    for path in set().union(*(files_of(row) for _, _, row in rows)) - kept:
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -54,21 +59,27 @@ def wire(text, config):
         name = f'    {role}_name = "{row["class"]}"'
         text = re.sub(rf'^    {role}_name = "\w+"', name, text, flags=re.MULTILINE)
         for group, lines in row.get(config, {}).items():
-            head = f"    class {group}:\n"
-            before, after = text.split(head)
-            length = re.match(r"(?:        .*\n)+", after).end()
-            old = {line.split()[0]: line for line in after[:length].splitlines()}
-            new = {line.split()[0]: f"        {line}" for line in lines}
             # A plug-in's own group is replaced whole; in another one, the lines of the same names.
-            body = new if group == f"{role}_args" else old | new
-            text = before + head + "\n".join(body.values()) + "\n" + after[length:]
+            text = fill(text, group, lines, keep=group != f"{role}_args")
+        for group, lines in row.get("for", {}).get(ctx["dataset"], {}).get(config, {}).items():
+            text = fill(text, group, lines, keep=True)
     return text
+
+
+def fill(text, group, lines, keep):
+    head = f"    class {group}:\n"
+    before, after = text.split(head)
+    length = re.match(r"(?:        .*\n)+", after).end()
+    old = {line.split()[0]: line for line in after[:length].splitlines()} if keep else {}
+    body = old | {line.split()[0]: f"        {line}" for line in lines}
+    return before + head + "\n".join(body.values()) + "\n" + after[length:]
 
 
 def wire_train_config(text):
     about = " on ".join(ctx["_wiring"][role][ctx[role]]["about"] for role in ("model", "dataset"))
+    about = f"{about[0].upper()}{about[1:]}."
     return re.sub(
-        r'(def config\(\):\n    """).*?"""', rf'\g<1>{about}."""', wire(text, "train_config")
+        r'(def config\(\):\n    """).*?"""', rf'\g<1>{about}"""', wire(text, "train_config")
     )
 
 

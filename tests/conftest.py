@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -9,9 +10,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 import venv
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cookiecutter.main import cookiecutter
@@ -21,12 +26,20 @@ TREE = TEMPLATE / "{{cookiecutter.project_slug}}"
 OPTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
 TRIPLES = [
     (dataset, model, evaluator)
-    for dataset, row in OPTIONS["_starters"].items()
-    for model in row["models"]
-    for evaluator in row["evaluators"]
+    for dataset, models in OPTIONS["_starters"].items()
+    for model, evaluators in models.items()
+    for evaluator in evaluators
 ]
 DEFAULT = TRIPLES[0]
 DEBUG = ["with", "debug", "dataset_args.source=sample"]  # the quickest training there is
+
+
+def pytest_collection_modifyitems(items):
+    """Makes what shares costly fixtures run on one worker: a file, or a combination of starters."""
+    for item in items:
+        triple = getattr(item, "callspec", None) and item.callspec.params.get("trained")
+        group = "-".join(triple) if triple else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def answers(triple: tuple[str, str, str]) -> dict[str, str]:
@@ -94,19 +107,40 @@ def own_folders(tmp_path_factory):
         yield
 
 
+class Stamped(dict):
+    """Each combination that the questions allow, stamped when it is asked for."""
+
+    def __init__(self, folder: Path):
+        super().__init__()
+        self.folder = folder
+
+    def __missing__(self, triple: tuple[str, str, str]) -> Project:
+        context = answers(triple) | {"project_slug": "-".join(triple).replace("_", "-")}
+        folder = str(self.folder)
+        path = cookiecutter(str(TEMPLATE), no_input=True, extra_context=context, output_dir=folder)
+        self[triple] = Project(Path(path))
+        return self[triple]
+
+
 @pytest.fixture(scope="session")
-def stamped(tmp_path_factory) -> dict[tuple[str, str, str], Project]:
-    """Every combination that the questions allow, stamped."""
-    folder = tmp_path_factory.mktemp("stamped")
-    projects = {}
-    for triple in TRIPLES:
-        slug = "-".join(triple).replace("_", "-")
-        context = answers(triple) | {"project_slug": slug}
-        path = cookiecutter(
-            str(TEMPLATE), no_input=True, extra_context=context, output_dir=str(folder)
-        )
-        projects[triple] = Project(Path(path))
-    return projects
+def stamped(tmp_path_factory) -> Stamped:
+    return Stamped(tmp_path_factory.mktemp("stamped"))
+
+
+@contextlib.contextmanager
+def serving(folder: Path):
+    """A mirror on this machine: its `folder`, its `url`, and what it was `asked` for."""
+    asked = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            asked.append(f"{self.command} {self.path}")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{httpd.server_address[1]}/"
+        yield SimpleNamespace(folder=folder, url=url, asked=asked)
+        httpd.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -21,11 +21,15 @@ def module(name: str):
 
 
 @pytest.fixture(scope="session")
-def defaults() -> dict:
+def defaults(tmp_path_factory) -> dict:
     """The default configuration of `train`, made offline."""
     config = dict(module("train_config").train_ex.configurations[0]())
     if "source" in config["dataset_args"]:
         config["dataset_args"]["source"] = "sample"
+    for maker in Path(__file__).parent.glob("*_files.py"):  # where no sample is bundled
+        folder = tmp_path_factory.mktemp("data")
+        importlib.import_module(maker.stem).write(folder)
+        config["dataset_args"]["data_dir"] = str(folder)
     return config
 
 

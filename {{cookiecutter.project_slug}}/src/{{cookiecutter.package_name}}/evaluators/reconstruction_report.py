@@ -90,7 +90,9 @@ def picture_grid(images: Tensor, rows: int, labels: list[str] | None = None) -> 
         axes.set_xticks([])
         axes.set_yticks([])
         picture = images[number].permute(1, 2, 0).numpy()
-        axes.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, "gray", vmin=0, vmax=1)
+        axes.imshow(
+            picture.squeeze(-1) if picture.shape[-1] == 1 else picture, "gray", vmin=0, vmax=1
+        )
         if labels and number < rows:
             axes.set_ylabel(labels[number], rotation=0, ha="right", va="center")
     return figure

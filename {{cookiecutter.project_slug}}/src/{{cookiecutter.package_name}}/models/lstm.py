@@ -1,9 +1,9 @@
 """A recurrent network: reads a sequence token by token, and predicts the next one.
 
-Hochreiter and Schmidhuber 1997, *Long short-term memory* (Neural Computation 9), with the forget gate
-of Gers, Schmidhuber and Cummins 2000; dropout between layers (Zaremba, Sutskever and Vinyals 2014,
-arXiv:1409.2329), and one matrix for the tokens' embedding and the output (Press and Wolf 2017,
-arXiv:1608.05859).
+Hochreiter and Schmidhuber 1997, *Long short-term memory* (Neural Computation 9), with the forget
+gate of Gers, Schmidhuber and Cummins 2000; dropout between layers (Zaremba, Sutskever and Vinyals
+2014, arXiv:1409.2329), and one matrix for the tokens' embedding and the output (Press and Wolf
+2017, arXiv:1608.05859).
 
 Shapes: B batch, T tokens of a block, H hidden_dimension, V vocab_size.
 """

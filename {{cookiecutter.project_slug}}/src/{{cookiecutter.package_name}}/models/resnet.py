@@ -60,8 +60,6 @@ class ResNet(pl.LightningModule):
                 channels = width * 2**stage
         self.features = nn.Sequential(*layers)  # (B, 4 W, H/4, H/4)
         self.head = nn.Linear(channels, num_classes)
-        nn.init.zeros_(self.head.weight)  # begins with the same odds for each class
-        nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps images `(B, *input_shape)` in [0, 1] to logits `(B, num_classes)`, unnormalised."""
@@ -69,9 +67,7 @@ class ResNet(pl.LightningModule):
 
     def training_step(self, batch, batch_idx):
         images, targets = batch  # the loss: mean over the batch, nats
-        return F.cross_entropy(
-            self(images), targets, label_smoothing=self.hparams.label_smoothing
-        )
+        return F.cross_entropy(self(images), targets, label_smoothing=self.hparams.label_smoothing)
 
     def validation_step(self, batch, batch_idx):
         images, targets = batch
@@ -109,7 +105,10 @@ class _Block(nn.Module):
     def __init__(self, channels_in: int, channels: int, stride: int):
         super().__init__()
         self.stride, self.padding = stride, channels - channels_in
-        self.conv1, self.norm1 = _convolution(channels_in, channels, stride), nn.BatchNorm2d(channels)
+        self.conv1, self.norm1 = (
+            _convolution(channels_in, channels, stride),
+            nn.BatchNorm2d(channels),
+        )
         self.conv2, self.norm2 = _convolution(channels, channels), nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:

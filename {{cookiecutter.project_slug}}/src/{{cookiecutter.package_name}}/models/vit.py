@@ -1,8 +1,8 @@
 """A small vision Transformer: an image as a sequence of patches.
 
-Dosovitskiy et al. 2020, *An image is worth 16x16 words* (arXiv:2010.11929), with the simplifications
-of Beyer, Zhai and Kolesnikov 2022 (arXiv:2205.01580): the mean of the patches in place of a class
-token, fixed sine and cosine positions in two dimensions.
+Dosovitskiy et al. 2020, *An image is worth 16x16 words* (arXiv:2010.11929), as simplified by Beyer,
+Zhai and Kolesnikov 2022 (arXiv:2205.01580): the mean of the patches in place of a class token,
+fixed sine and cosine positions in two dimensions.
 
 Shapes: B batch, N patches of an image, D embedding_dimension.
 """
@@ -72,8 +72,6 @@ class ViT(pl.LightningModule):
         )
         self.norm = nn.LayerNorm(embedding_dimension)
         self.head = nn.Linear(embedding_dimension, num_classes)
-        nn.init.zeros_(self.head.weight)  # begins with the same odds for each class
-        nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps images `(B, *input_shape)` in [0, 1] to logits `(B, num_classes)`, unnormalised."""

@@ -90,11 +90,17 @@ class LazyLoader(DataLoader):
     waited = 0.0
 
     def __iter__(self) -> Iterator:
-        asked = time.perf_counter()
-        for batch in super().__iter__():
+        asked, batches = time.perf_counter(), super().__iter__()
+        while (batch := self._next(batches)) is not None:
             self.waited += time.perf_counter() - asked
             yield batch
             asked = time.perf_counter()
+
+    def _next(self, batches: Iterator):
+        try:
+            return next(batches, None)
+        except UserError as error:  # in a worker process: without its traceback
+            raise UserError(str(error).rpartition("UserError: ")[2]) from None
 
 
 class Batches(Sampler):

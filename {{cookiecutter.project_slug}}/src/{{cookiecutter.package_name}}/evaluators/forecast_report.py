@@ -1,0 +1,83 @@
+"""How far forecasts are from what came, beside repeating the last season."""
+
+from __future__ import annotations
+
+import csv
+
+import torch
+from matplotlib.figure import Figure
+from pytorch_lightning import LightningModule
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from . import Evaluator
+
+
+class ForecastReport(Evaluator):
+    """Mean absolute error, root of the mean squared error, and MASE, beside the seasonal naive.
+
+    MASE (Hyndman and Koehler 2006, International Journal of Forecasting 22, equation 9 for seasons)
+    is the mean absolute error in units of that of the seasonal naive forecast in the training
+    split, averaged over the series.
+
+    For models that map windows to forecasts, both standardised, and datasets of (windows, targets)
+    with `to_units`, `seasonal_naive`, `naive_error` and `series_names`. Writes `per_step.csv` and
+    `forecasts.png`.
+
+    Args:
+        batch_size: windows at a time; changes speed and memory, not results.
+    """
+
+    def __init__(self, batch_size: int = 512):
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: it is at least 1")
+        self.batch_size = batch_size
+
+    def evaluate(self, model: LightningModule, dataset: Dataset) -> dict[str, float]:
+        """Returns errors in the units of the data; MASE has none."""
+        batches = self.batches(model, dataset, self.batch_size)
+        pairs = [(model(windows).cpu(), targets.cpu()) for windows, targets in batches]
+        preds, targets = (dataset.to_units(torch.cat(part)) for part in zip(*pairs, strict=True))
+        naive = dataset.to_units(dataset.seasonal_naive())
+        errors, naive_errors = preds - targets, naive - targets  # (N, horizon, num_series)
+        self.per_example = {"test_mae": errors.abs().mean((1, 2)).tolist()}
+        with open(self.folder / "per_step.csv", "w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(("series", "step", "mae", "seasonal_naive_mae"))
+            for number, name in enumerate(dataset.series_names):
+                columns = (e[..., number].abs().mean(0).tolist() for e in (errors, naive_errors))
+                table.writerows((name, i, *row) for i, row in enumerate(zip(*columns), start=1))
+        forecasts_figure(dataset.series_names, preds, targets).savefig(
+            self.folder / "forecasts.png", dpi=120
+        )
+        return forecast_scores("test", errors, dataset.naive_error) | forecast_scores(
+            "baseline", naive_errors, dataset.naive_error
+        )
+
+
+def forecast_scores(name: str, errors: Tensor, naive_error: Tensor) -> dict[str, float]:
+    """MAE, RMSE and MASE of errors `(N, horizon, S)`, with the scale `(S,)` of MASE."""
+    scaled = errors.abs().mean((0, 1)) / naive_error
+    return {
+        f"{name}_mae": errors.abs().mean().item(),
+        f"{name}_rmse": errors.square().mean().sqrt().item(),
+        f"{name}_mase": scaled.mean().item(),
+    }
+
+
+def forecasts_figure(names: list[str], preds: Tensor, targets: Tensor) -> Figure:
+    """Forecasts `(N, H, S)`, one after the other, over what came; of four series at most."""
+    horizon, shown = preds.shape[1], names[:4]
+    figure = Figure(figsize=(10, 0.6 + 2.8 * len(shown)), layout="constrained")
+    steps = torch.arange(len(preds) + horizon - 1)
+    for number, axes in enumerate(figure.subplots(len(shown), 1, squeeze=False)[:, 0]):
+        truth = torch.cat((targets[:, 0, number], targets[-1, 1:, number]))
+        axes.plot(steps, truth, color="black", linewidth=1, label="truth")
+        for start in range(0, len(preds), horizon):
+            line = preds[start, :, number]
+            axes.plot(steps[start : start + horizon], line, color="C1", linewidth=1.5)
+        axes.plot([], [], color="C1", label=f"forecasts, {horizon} steps each")
+        axes.set_ylabel(names[number])
+    axes.set_xlabel("steps of the test split")
+    axes.legend()
+    return figure
