@@ -81,17 +81,17 @@ if not re.fullmatch(r"[^@\s<>\"(),:;\\\[\]]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A
 if not re.fullmatch(r"[0-9]{4}", ctx["copyright_year"]):
     errors.append(f"copyright_year {ctx['copyright_year']!r} is no year")
 
-models = ctx["_starters"].get(ctx["dataset"])
-if models is None:
+models = ctx["_starters"].get(ctx["dataset"], {})
+evaluators = models.get(ctx["model"], [])
+if not models:
     errors.append(f"dataset {ctx['dataset']!r} does not exist: use {', '.join(ctx['_starters'])}")
-elif ctx["model"] not in models:
-    errors.append(
-        f"model {ctx['model']!r} does not fit dataset {ctx['dataset']!r}: use {' or '.join(models)}"
-    )
-elif ctx["evaluator"] not in models[ctx["model"]]:
+elif not evaluators:
+    use = " or ".join(sorted(models))
+    errors.append(f"model {ctx['model']!r} does not fit dataset {ctx['dataset']!r}: use {use}")
+elif ctx["evaluator"] not in evaluators:
     errors.append(
         f"evaluator {ctx['evaluator']!r} does not fit model {ctx['model']!r} on dataset "
-        f"{ctx['dataset']!r}: use {' or '.join(models[ctx['model']])}"
+        f"{ctx['dataset']!r}: use {' or '.join(sorted(evaluators))}"
     )
 if ctx["license"] not in ("MIT", "BSD-3-Clause", "Apache-2.0", "proprietary"):
     errors.append(f"license {ctx['license']!r}: use MIT, BSD-3-Clause, Apache-2.0 or proprietary")

@@ -40,7 +40,7 @@ torch.set_num_threads(1)
 torch.manual_seed(1)
 torch.empty((32 << 20) - (1 << 16), dtype=torch.uint8)  # as callbacks/speed.py does it
 data = MNISTDataset("train", folder, source)
-images, targets = data.images[data.indices].unsqueeze(1), data.targets[data.indices].long()
+images, targets = data.images[data.indices], data.targets[data.indices].long()
 if net == "cnn":
     model = CNN((1, 28, 28), 10)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2, fused=True)
@@ -269,7 +269,7 @@ def stamp_into(folder: Path, template: Path = TEMPLATE) -> Path:
 
 def _with_twice_the_starters(folder: Path) -> Path:
     """The template with a copy of each starter, under another name, that nobody chooses."""
-    shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns(".*", "demo", "tests"))
+    shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns(".*", "demo", "pictures"))
     options = json.loads((folder / "cookiecutter.json").read_text())
     package = folder / "{{cookiecutter.project_slug}}/src/{{cookiecutter.package_name}}"
     for kind in ("dataset", "model", "evaluator"):
@@ -283,9 +283,10 @@ def _with_twice_the_starters(folder: Path) -> Path:
                 files.append(file.replace(path.name, copy.name))
             options["_wiring"][kind][f"more_{name}"] = wiring | {"files": files}
             options[kind].append(f"more_{name}")
-    for name, row in list(options["_starters"].items()):
+    for name, models in list(options["_starters"].items()):
         options["_starters"][f"more_{name}"] = {
-            kind: [f"more_{option}" for option in some] for kind, some in row.items()
+            f"more_{model}": [f"more_{evaluator}" for evaluator in evaluators]
+            for model, evaluators in models.items()
         }
     (folder / "cookiecutter.json").write_text(json.dumps(options))
     return folder

@@ -24,6 +24,7 @@ from cookiecutter.main import cookiecutter
 TEMPLATE = Path(__file__).resolve().parent.parent
 TREE = TEMPLATE / "{{cookiecutter.project_slug}}"
 OPTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
+ROLES = ("dataset", "model", "evaluator")
 TRIPLES = [
     (dataset, model, evaluator)
     for dataset, models in OPTIONS["_starters"].items()
@@ -43,7 +44,7 @@ def pytest_collection_modifyitems(items):
 
 
 def answers(triple: tuple[str, str, str]) -> dict[str, str]:
-    return dict(zip(("dataset", "model", "evaluator"), triple))
+    return dict(zip(ROLES, triple))
 
 
 def read(path: Path) -> dict:

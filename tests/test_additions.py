@@ -76,7 +76,7 @@ def test_every_other_command_of_the_readme_is_understood(own):
         if words[0] == "train" and words[1:2] not in (["print_config"], ["reproduce"]):
             words = [words[0], "with", *words[2:], *small]
         if "resume=last" in words:  # of a run that is complete
-            words.append("trainer_args.max_epochs=4")
+            words.append("trainer_args.max_epochs=6")
         command(*words)
         done += 1
     assert done >= 18

@@ -13,7 +13,7 @@ def write(folder: Path, train: int = 600, test: int = 200) -> None:
     chance = np.random.default_rng(0)
     for part, size in (("train", train), ("t10k", test)):
         labels = chance.integers(10, size=size, dtype=np.uint8)
-        images = chance.integers(128, size=(size, 28, 28), dtype=np.uint8)
+        images = chance.integers(64, size=(size, 28, 28), dtype=np.uint8)
         for image, label in zip(images, labels):
             image[4 + 2 * label : 6 + 2 * label] += 128
         for name, array in (("images-idx3", images), ("labels-idx1", labels)):

@@ -47,7 +47,7 @@ def config():
 
     @to_dict
     class trainer_args:
-        max_epochs = 3
+        max_epochs = 5
         accelerator = "auto"  # "cpu", "gpu", ...; auto: the best there is
         devices = 1  # processes
 

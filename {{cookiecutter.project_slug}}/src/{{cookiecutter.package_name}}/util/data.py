@@ -99,8 +99,8 @@ class LazyLoader(DataLoader):
     def _next(self, batches: Iterator):
         try:
             return next(batches, None)
-        except UserError as error:  # in a worker process: without its traceback
-            raise UserError(str(error).rpartition("UserError: ")[2]) from None
+        except _RefusedInWorker as error:  # whose text has a traceback in front
+            raise UserError(str(error).rpartition(f"{_RefusedInWorker.__name__}: ")[2]) from None
 
 
 class Batches(Sampler):
@@ -189,6 +189,13 @@ class _SeededReads(Dataset):
             torch.manual_seed(seed)
             random.seed(seed)
             np.random.seed(seed % 2**32)
-        if hasattr(self.dataset, "__getitems__"):
-            return self.dataset.__getitems__(indices)
-        return [self.dataset[i] for i in indices]
+        try:
+            if hasattr(self.dataset, "__getitems__"):
+                return self.dataset.__getitems__(indices)
+            return [self.dataset[i] for i in indices]
+        except UserError as error:
+            raise _RefusedInWorker(str(error)) from None
+
+
+class _RefusedInWorker(Exception):  # noqa: N818 (a UserError that pickle finds by its name)
+    pass

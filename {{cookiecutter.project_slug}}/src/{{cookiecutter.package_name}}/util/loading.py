@@ -102,6 +102,7 @@ def import_lightning() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers",  # for data in memory, workers are slower
+        "This DataLoader will create",  # more workers than cores, which still read ahead
         ".*is smaller than the logging interval",
         ".*your dataloader is not resumable",  # ours is, by other means
         ".*LeafSpec",  # Lightning's use of torch, not ours
