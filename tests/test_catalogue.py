@@ -24,7 +24,7 @@ SMALL = {
         "model_args.embedding_dimension=64",
         "dataloader_args.batch_size=32",
     ],
-    "vae": ["trainer_args.max_epochs=8", "dataloader_args.batch_size=32"],
+    "vae": ["trainer_args.max_epochs=20", "dataloader_args.batch_size=32"],
     "tabular_mlp": ["trainer_args.max_epochs=20"],
     "gpt": [
         "model_args.num_layers=2",

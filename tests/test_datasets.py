@@ -8,12 +8,14 @@ import importlib.util
 import json
 import logging
 import random
+import re
 import struct
 import subprocess
 import sys
 import tarfile
 import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -513,6 +515,21 @@ def test_bad_pictures_are_refused(pictures, tmp_path):
     split = next(split for split, name, _ in pictures._pictures(folder) if name == "dog")
     with pytest.raises(ValueError, match="does not know this class, only cat, cow"):
         dataset(split, str(folder), class_names=["cat", "cow"])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_picture_is_one_line(tree, pictures, tmp_path, workers):
+    """Also where it comes from a worker process."""
+    made_up("image_folder").write(tmp_path)
+    for path in (tmp_path / "red").iterdir():
+        path.write_bytes(b"broken")
+    train = pictures.ImageFolderDataset("train", str(tmp_path))
+    module = tree("util.data").DataModule(train, train, {"num_workers": workers}, seed=0)
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    module.trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=strategy)
+    with pytest.raises(tree("util.experiment").UserError) as refused:
+        list(module.train_dataloader())
+    assert re.fullmatch(r"\S+/red/\d+.\w+ cannot be read .* or replace it", str(refused.value))
 
 
 # -- Tables ---------------------------------------------------------------------------------------
