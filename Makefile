@@ -2,7 +2,7 @@ PYTHON ?= python3
 TREE := {{cookiecutter.project_slug}}
 DEMO := demo/my-dl-project
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench scores clean
 
 demo:  ## stamp the default project, install it, train it, evaluate it
 	rm -rf demo
@@ -31,6 +31,9 @@ lint: .venv/ready
 
 bench: .venv/ready  ## the README's table of speed; DATA=folder of the official MNIST files
 	.venv/bin/python tests/bench.py $(if $(DATA),--data $(DATA))
+
+scores: .venv/ready  ## the README's table of scores: hours; DATA=folder of the official MNIST files
+	OMP_NUM_THREADS=1 .venv/bin/python tests/scores.py $(if $(DATA),--data $(DATA))
 
 .venv/ready: constraints.txt $(TREE)/constraints.txt
 	$(PYTHON) -m venv .venv

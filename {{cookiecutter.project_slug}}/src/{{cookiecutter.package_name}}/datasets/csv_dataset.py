@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..util.tables import read_table
+from ..util.tables import listed, read_table
 from . import SplitDataset
 
 PENGUINS = Path(__file__).parent / "penguins" / "penguins.csv"
@@ -39,8 +39,9 @@ class CSVDataset(SplitDataset):
         path: your own table, UTF-8, with names in its first row; separated by comma, semicolon, tab
             or bar. None is the bundled one of penguins.
         target: name of the column to predict.
-        categories: columns of numbers that are meant as categories or classes.
-        ignore: columns to leave out.
+        categories: columns of numbers that are meant as categories or classes; a list of names, or
+            names between commas.
+        ignore: columns to leave out; likewise.
         test_path: a table with the test rows; `path` then has the training and validation rows.
         statistics: what the training rows say about the columns; None: it is found out. A run
             records it, so that a table is always read as the model has learnt it.
@@ -54,13 +55,13 @@ class CSVDataset(SplitDataset):
         split: Literal["train", "val", "test"],
         path: str | None = None,
         target: str = "species",
-        categories: list[str] | None = None,
-        ignore: list[str] | None = None,
+        categories: list[str] | str | None = None,
+        ignore: list[str] | str | None = None,
         test_path: str | None = None,
         statistics: dict | None = None,
     ):
         own = test_path if split == "test" and test_path else path
-        table = _table(_file(own), target, tuple(categories or ()), tuple(ignore or ()))
+        table = _table(_file(own), target, listed(categories), listed(ignore))
         if statistics is None:
             statistics = self.prepare(path, target, categories, ignore, test_path)["statistics"]
         rows = table.rows(split, test_path is not None)
@@ -99,8 +100,8 @@ class CSVDataset(SplitDataset):
         cls,
         path: str | None = None,
         target: str = "species",
-        categories: list[str] | None = None,
-        ignore: list[str] | None = None,
+        categories: list[str] | str | None = None,
+        ignore: list[str] | str | None = None,
         test_path: str | None = None,
         statistics: dict | None = None,
     ) -> dict:
@@ -112,7 +113,7 @@ class CSVDataset(SplitDataset):
         for name in filter(None, (path, test_path)):
             if not Path(name).is_file():
                 raise FileNotFoundError(f"there is no table {name!r}")
-        table = _table(_file(path), target, tuple(categories or ()), tuple(ignore or ()))
+        table = _table(_file(path), target, listed(categories), listed(ignore))
         return {"statistics": statistics or table.statistics(test_path is not None)}
 
     def __len__(self) -> int:
@@ -168,7 +169,7 @@ class _Table:
             row, word = next(iter(words.items()))
             raise ValueError(
                 f"{self.at(row, name)}: {word!r} is no number, but most others are: mend it, or "
-                f"say that they are categories: dataset_args.categories=[{name!r}]"
+                f"say that they are categories: dataset_args.categories={name!r}"
             )
         for row, value in values.items():
             if not words and not math.isfinite(_number(value)):
@@ -205,7 +206,7 @@ class _Table:
                     raise ValueError(
                         f"{self.path}: column {name!r} has {len(values)} different values in "
                         f"{len(rows)} training rows and tells nothing: leave it out with "
-                        f"dataset_args.ignore=[{name!r}]"
+                        f"dataset_args.ignore={name!r}"
                     )
                 found["categories"][name] = values
         if self.target in self.numbers:

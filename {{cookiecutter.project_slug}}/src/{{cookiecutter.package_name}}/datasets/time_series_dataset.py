@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..util.tables import read_table
+from ..util.tables import listed, read_table
 from . import SplitDataset
 
 MAUNA_LOA = Path(__file__).parent / "mauna_loa" / "co2.csv"
@@ -38,7 +38,8 @@ class TimeSeriesDataset(SplitDataset):
             or bar. None is the bundled one of carbon dioxide at Mauna Loa.
         time: column of numbers or ISO dates, which has to rise in equal steps; None: the rows are
             taken to be equally far apart.
-        series: columns to read and to forecast; None: all but `time`.
+        series: columns to read and to forecast, a list of names or names between commas; None:
+            all but `time`.
         window: steps that a model sees.
         horizon: steps that it forecasts.
         season: steps after which the series repeats itself, roughly; 1: it does not.
@@ -53,7 +54,7 @@ class TimeSeriesDataset(SplitDataset):
         split: Literal["train", "val", "test"],
         path: str | None = None,
         time: str | None = "date",
-        series: list[str] | None = None,
+        series: list[str] | str | None = None,
         window: int = 104,
         horizon: int = 26,
         season: int = 52,
@@ -61,7 +62,7 @@ class TimeSeriesDataset(SplitDataset):
         if min(window, horizon, season) < 1:
             raise ValueError(f"window={window}, horizon={horizon}, season={season}: at least 1")
         self._file, self.window, self.horizon, self.season = _file(path), window, horizon, season
-        self.series_names, values = _read(self._file, time, series and tuple(series))
+        self.series_names, values = _read(self._file, time, listed(series))
         self.num_series = len(self.series_names)
         low, high = (round(share * len(values)) for share in SHARES[split])
         train = values[: round(SHARES["train"][1] * len(values))]
@@ -128,10 +129,10 @@ class TimeSeriesDataset(SplitDataset):
 
 
 @cache
-def _read(path: Path, time: str | None, series: tuple[str, ...] | None) -> tuple[list[str], Tensor]:
+def _read(path: Path, time: str | None, series: tuple[str, ...]) -> tuple[list[str], Tensor]:
     """The names of the series, and their values `(T, num_series)` float64."""
     names, rows = read_table(path)
-    for name in (*([time] if time else ()), *(series or ())):
+    for name in (*([time] if time else ()), *series):
         if name not in names:
             raise ValueError(
                 f"{path} has no column {name!r}; it has {', '.join(names)} "
@@ -178,7 +179,7 @@ def _check_steps(path: Path, times: list[tuple[int, str]], name: str) -> None:
         days = [(m - datetime(1, 1, 1)).total_seconds() / 86_400 for m in moments]
         months = [12.0 * m.year + m.month for m in moments]
         by_month = months[1] - months[0] >= 1 and days[1] - days[0] >= 28
-        moments, unit = (months, " months") if by_month else (days, " days")
+        moments, unit = (months, " month(s)") if by_month else (days, " day(s)")
     else:
         unit = ""
     steps = [later - earlier for earlier, later in pairwise(moments)]

@@ -56,8 +56,11 @@ class ForecastReport(Evaluator):
 
 
 def forecast_scores(name: str, errors: Tensor, naive_error: Tensor) -> dict[str, float]:
-    """MAE, RMSE and MASE of errors `(N, horizon, S)`, with the scale `(S,)` of MASE."""
-    scaled = errors.abs().mean((0, 1)) / naive_error
+    """MAE, RMSE and MASE of errors `(N, horizon, S)`, with the scale `(S,)` of MASE.
+
+    A series whose seasons are all the same has no such scale and is left out; NaN: all of them.
+    """
+    scaled = (errors.abs().mean((0, 1)) / naive_error)[naive_error > 0]
     return {
         f"{name}_mae": errors.abs().mean().item(),
         f"{name}_rmse": errors.square().mean().sqrt().item(),

@@ -37,3 +37,10 @@ def read_table(path: Path) -> tuple[list[str], dict[int, list[str]]]:
                 f"{path}, row {number}: {len(row)} cells, but there are {len(names)} columns"
             )
     return names, lines
+
+
+def listed(names: list[str] | str | None) -> tuple[str, ...]:
+    """Names of columns, given as a list or, as is easier on a command line, between commas."""
+    if isinstance(names, str):
+        names = [name.strip(" []'\"") for name in names.split(",")]
+    return tuple(names or ())
