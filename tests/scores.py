@@ -66,9 +66,9 @@ def measure(triple: tuple[str, str, str], words: list[str], folder: Path) -> dic
         (run,) = folder.glob(f"model_data/*/{seed}")
         results.append(read(run / "evaluations" / "1" / "results.json"))
     for name in PICTURES.get(triple[2], ()):
-        (TEMPLATE / "pictures").mkdir(exist_ok=True)
-        picture = TEMPLATE / "pictures" / f"{'_'.join(triple[:2])}_{name}"
-        shutil.copyfile(run / "evaluations" / "1" / name, picture)
+        if (drawn := run / "evaluations" / "1" / name).exists():
+            (TEMPLATE / "pictures").mkdir(exist_ok=True)
+            shutil.copyfile(drawn, TEMPLATE / "pictures" / f"{'_'.join(triple[:2])}_{name}")
     return {"seconds": seconds, "results": results}
 
 

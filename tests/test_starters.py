@@ -192,3 +192,67 @@ def test_a_confusion_matrix_of_many_or_long_classes_is_drawn(tree, tmp_path):
         confusion = torch.randint(9, (len(names), len(names)))
         figure(names, confusion).savefig(tmp_path / "figure.png")
         assert (tmp_path / "figure.png").stat().st_size > 5_000
+
+
+def test_the_bootstrap_interval_of_an_accuracy(tree):
+    interval = tree("evaluators.classification_report").bootstrap_interval
+    correct = torch.cat((torch.ones(900), torch.zeros(100))).double()
+    found = interval("accuracy", correct)
+    drawn = correct[torch.randint(1000, (4000, 1000))].mean(1)  # examples, again and again
+    low, high = drawn.quantile(torch.tensor([0.025, 0.975]).double()).tolist()
+    assert found["accuracy_low"] == pytest.approx(low, abs=0.003)
+    assert found["accuracy_high"] == pytest.approx(high, abs=0.003)
+    assert interval("a", torch.ones(5).double()) == {"a_low": 1, "a_high": 1}
+
+
+def test_regression_scores_by_hand(tree):
+    scores = tree("evaluators.regression_report").regression_scores
+    found = scores("test", torch.tensor([1.0, 2, 6]), torch.tensor([1.0, 3, 5]))
+    # errors 0, -1, 1; the targets' mean is 3, and their squares around it sum up to 8
+    expected = {"test_mae": 2 / 3, "test_rmse": math.sqrt(2 / 3), "test_r2": 1 - 2 / 8}
+    assert found == pytest.approx(expected)
+    assert math.isnan(scores("test", torch.ones(2), torch.ones(2))["test_r2"])
+
+
+def test_forecast_scores_by_hand(tree):
+    scores = tree("evaluators.forecast_report").forecast_scores
+    errors = torch.tensor([[[1.0, 4], [-1, 0]]])  # one window, two steps, two series
+    found = scores("test", errors, torch.tensor([2.0, 4]))
+    expected = {"test_mae": 6 / 4, "test_rmse": math.sqrt(18 / 4), "test_mase": (1 / 2 + 2 / 4) / 2}
+    assert found == pytest.approx(expected)
+    assert scores("test", errors, torch.tensor([2.0, 0]))["test_mase"] == 0.5
+
+
+def test_the_error_of_one_constant_image(tree):
+    error = tree("evaluators.reconstruction_report").constant_image_error
+    images = torch.tensor([[[[0.0, 1.0, 0.5]]], [[[0.0, 1.0, 0.0]]]])
+    mean = images.mean(0)
+    by_pixel = torch.nn.functional.binary_cross_entropy(mean.expand(2, -1, -1, -1), images)
+    assert error(mean) == pytest.approx(by_pixel.item() * 3)
+
+
+def test_the_bound_of_a_vae_is_kingma_and_wellings(tree):
+    """Against torch's own distributions."""
+    from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
+
+    model = tree("models.vae").VAE(**MODELS["vae"])
+    images = (torch.rand(4, 3, 16, 16) < 0.5).float()
+    torch.manual_seed(3)
+    error, divergence = model.bound(images)
+    mean, log_variance = model.encode(images)
+    code = Normal(mean, (log_variance / 2).exp())
+    torch.testing.assert_close(divergence, kl_divergence(code, Normal(0.0, 1.0)).sum(1))
+    torch.manual_seed(3)
+    pixels = Bernoulli(logits=model.decode(mean + torch.randn_like(mean) * code.stddev))
+    torch.testing.assert_close(error, -Independent(pixels, 3).log_prob(images))
+
+
+def test_a_tcn_sees_its_whole_window_and_a_dlinear_begins_by_repeating(tree):
+    torch.manual_seed(0)
+    model = tree("models.tcn").TCN(window=60, horizon=2, num_series=1, dropout=0.0).eval()
+    windows = torch.randn(1, 60, 1, requires_grad=True)
+    model(windows).sum().backward()
+    assert (windows.grad[0, :, 0] != 0).float().mean() > 0.95
+    assert windows.grad[0, 0, 0] != 0
+    dlinear = tree("models.dlinear").DLinear(window=60, horizon=3)
+    assert torch.equal(dlinear(windows), windows[:, -1:].expand(1, 3, 1))
