@@ -61,7 +61,7 @@ def wire(text, config):
         for group, lines in row.get(config, {}).items():
             # A plug-in's own group is replaced whole; in another one, the lines of the same names.
             text = fill(text, group, lines, keep=group != f"{role}_args")
-        for group, lines in row.get("for", {}).get(ctx["dataset"], {}).get(config, {}).items():
+        for group, lines in row.get(f"{config}_for", {}).get(ctx["dataset"], {}).items():
             text = fill(text, group, lines, keep=True)
     return text
 

@@ -167,7 +167,10 @@ def test_a_loss_that_is_not_finite_stops_the_training_before_it_is_saved(own):
     for number, (more, said) in enumerate(
         (
             (["model_args.at=17"], "the loss is not finite at step 17"),
-            (["model_args.at=20", "model_args.weights=True"], "weight is not finite after step 20"),
+            (
+                ["model_args.at=20", "model_args.weights=True", "trainer_args.limit_val_batches=0"],
+                "weight is not finite after step 20",
+            ),
         ),
         start=1,
     ):
@@ -182,6 +185,10 @@ def test_a_loss_that_is_not_finite_stops_the_training_before_it_is_saved(own):
         assert last["global_step"] == 10
         assert all(weight.isfinite().all() for weight in last["state_dict"].values())
     command("evaluate", "with", "run=Diverges/1", "evaluator_name=ClassificationReport")
+    words = ["model_args.learning_rate=1e18", "trainer_args.limit_train_batches=1"]
+    failed = command("train", "with", "dataset_args.source=sample", *words, check=False)
+    assert failed.returncode == 1
+    assert "val_loss is not finite after step 1" in failed.stdout
 
 
 def test_a_checkpoint_of_other_sources_or_with_code_is_refused(own):

@@ -60,8 +60,8 @@ def make_callbacks(
     if trainer_args.get("barebones"):  # Lightning's own word for a bare loop
         return []
     means = TrainMetrics()
-    callbacks = [FiniteLoss(), means, SpeedReport(means), EpochReport(folder, log_scalar)]
-    callbacks += [MonitorExists(monitor), EndWithParent()]
+    callbacks = [FiniteLoss(monitor), MonitorExists(monitor), EndWithParent()]
+    callbacks += [means, SpeedReport(means), EpochReport(folder, log_scalar)]
     if compile_model:
         callbacks.append(Compile())
     if trainer_args.get("enable_progress_bar") is not False:

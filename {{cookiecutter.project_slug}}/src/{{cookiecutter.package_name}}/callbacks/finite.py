@@ -15,9 +15,13 @@ class FiniteLoss(Callback):
 
     On an accelerator, where looking at the loss would make each step wait, it looks at the sum of
     the losses whenever something is logged or saved.
+
+    Args:
+        monitor: metric that has to be finite after a validation.
     """
 
-    def __init__(self):
+    def __init__(self, monitor: str):
+        self.monitor = monitor
         self.sum: torch.Tensor | float = 0.0
         self.since = 0  # step after which the losses are summed
 
@@ -27,6 +31,13 @@ class FiniteLoss(Callback):
         self.sum = self.sum + outputs["loss"].detach()
         if self.sum.device.type == "cpu" or trainer._logger_connector.should_update_logs:
             self._look(trainer)
+
+    def on_validation_end(self, trainer, pl_module):
+        score = trainer.callback_metrics.get(self.monitor)
+        if score is not None and not trainer.sanity_checking and not score.isfinite():
+            raise _refusal(
+                trainer, f"{self.monitor} is not finite after step {trainer.global_step}"
+            )
 
     def on_save_checkpoint(self, trainer, pl_module, checkpoint):
         self._look(trainer)
