@@ -3,8 +3,8 @@
     make scores [DATA=folder of the four official MNIST files]
 
 Prints the rows of the README's table and writes every number to `scores.json`; what is there
-already is left as it is. With DATA, MNIST is measured on the full set as well. What evaluators draw
-and write is copied into `pictures/`.
+already is left as it is. With DATA, MNIST is measured on the full set as well. What an evaluator
+draws or writes is copied into `pictures/`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from cookiecutter.main import cookiecutter
 
 OFFLINE = ("mnist", "csv", "text", "time_series", "custom")
 SEEDS = (1, 2, 3)
-PICTURES = {
-    "classification_report": ("mistakes.png", "confusion_matrix.png"),
-    "regression_report": ("predictions.png",),
-    "reconstruction_report": ("reconstructions.png", "samples.png"),
-    "language_report": ("generated.txt",),
-    "forecast_report": ("forecasts.png",),
+PICTURES = {  # for the README, one of each evaluator
+    ("mnist", "cnn", "classification_report"): "mistakes.png",
+    ("csv", "tabular_mlp", "regression_report"): "predictions.png",
+    ("mnist", "vae", "reconstruction_report"): "reconstructions.png",
+    ("text", "gpt", "language_report"): "generated.txt",
+    ("time_series", "tcn", "forecast_report"): "forecasts.png",
 }
 
 
@@ -65,10 +65,10 @@ def measure(triple: tuple[str, str, str], words: list[str], folder: Path) -> dic
         project("evaluate", cwd=folder)
         (run,) = folder.glob(f"model_data/*/{seed}")
         results.append(read(run / "evaluations" / "1" / "results.json"))
-    for name in PICTURES.get(triple[2], ()):
-        if (drawn := run / "evaluations" / "1" / name).exists():
-            (TEMPLATE / "pictures").mkdir(exist_ok=True)
-            shutil.copyfile(drawn, TEMPLATE / "pictures" / f"{'_'.join(triple[:2])}_{name}")
+    if name := PICTURES.get(triple):
+        (TEMPLATE / "pictures").mkdir(exist_ok=True)
+        picture = TEMPLATE / "pictures" / f"{triple[2]}{Path(name).suffix}"
+        shutil.copyfile(run / "evaluations" / "1" / name, picture)
     return {"seconds": seconds, "results": results}
 
 

@@ -584,7 +584,7 @@ def test_statistics_are_those_of_the_training_rows(table):
     other = table(rows_of(50, lambda n: f"{1000 + n},new,yes"), "test", target="y", **recorded)
     assert other.features[:, 0].min() > 5
     assert other.features[:, 1].unique().tolist() == [0]  # a bucket of their own
-    assert other.describe()["of unknown b"] == len(other)
+    assert other.describe()["unknown b"] == len(other)
 
 
 def test_rows_stay_in_their_split_and_equal_ones_are_together(table):

@@ -139,7 +139,7 @@ class CSVDataset(SplitDataset):
         if self.without_target:
             facts["left out without a target"] = self.without_target
         for name, count in self.unknown.items():
-            facts[f"of unknown {name}"] = count
+            facts[f"unknown {name}"] = count
         return facts
 
 
