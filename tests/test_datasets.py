@@ -610,6 +610,8 @@ def test_missing_values_and_other_separators(table):
     assert 0.1 < missing.float().mean() < 0.3
     assert (dataset.features[missing, 0] == 0).all()
     assert table(text, target="y", categories=["y"]).class_names == ["0.5", "1.5", "2.5"]
+    one, two = (table(text, "test", target="y", ignore=name) for name in ("a", "b"))
+    assert torch.equal(one.targets, two.targets)  # the same rows
     for names in (["b", "a"], "b,a", "[b, a]"):
         with pytest.raises(ValueError, match="no column beside the target"):
             table(text, target="y", ignore=names)

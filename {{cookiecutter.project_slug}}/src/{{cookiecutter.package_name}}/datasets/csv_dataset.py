@@ -31,8 +31,9 @@ class CSVDataset(SplitDataset):
     for one that the training has not seen. A number to be predicted is standardised as well, and
     `to_units` undoes that. A column is one of numbers if all of its values are numbers.
 
-    Rows are split by a hash of what is in them: equal rows are in one split, and more rows change
-    nothing for those that were there. Rows without a target are left out.
+    Rows are split by a hash of all that is in them, whatever is used of it: equal rows are in one
+    split, and more rows change nothing for those that were there. Rows without a target are left
+    out.
 
     Args:
         split: "train", "val" or "test": 60, 20 and 20 percent of the rows.
@@ -157,6 +158,7 @@ class _Table:
         rows = {n: dict(zip(kept, (line[i] for i in places))) for n, line in lines.items()}
         self.cells = {n: row for n, row in rows.items() if row[target].lower() not in MISSING}
         self.without_target = len(rows) - len(self.cells)
+        self.places = {n: _place(lines[n]) for n in self.cells}
         self.numbers = {name for name in kept if name not in categories and self._is_number(name)}
         self.names = [name for name in kept if name != target]
         if not self.names:
@@ -188,7 +190,7 @@ class _Table:
         for name, share in shares.items():
             bounds[name], before = (before, before + share), before + share
         low, high = (bound / before for bound in bounds[split])
-        return [n for n, row in self.cells.items() if low <= _place(row) < high]
+        return [n for n, place in self.places.items() if low <= place < high]
 
     def statistics(self, has_test: bool) -> dict:
         """What the training rows say about each column, as plain values."""
@@ -265,9 +267,9 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _place(row: dict[str, str]) -> float:
+def _place(cells: list[str]) -> float:
     """Where in [0, 1) a row is when the splits are cut: a function of what is in it."""
-    digest = hashlib.md5("\0".join(row.values()).encode(), usedforsecurity=False).digest()
+    digest = hashlib.md5("\0".join(cells).encode(), usedforsecurity=False).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
