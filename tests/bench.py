@@ -269,7 +269,7 @@ def stamp_into(folder: Path, template: Path = TEMPLATE) -> Path:
 
 def _with_twice_the_starters(folder: Path) -> Path:
     """The template with a copy of each starter, under another name, that nobody chooses."""
-    shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns(".*", "demo", "pictures"))
+    shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns(".*", "demo", "results"))
     options = json.loads((folder / "cookiecutter.json").read_text())
     package = folder / "{{cookiecutter.project_slug}}/src/{{cookiecutter.package_name}}"
     for kind in ("dataset", "model", "evaluator"):

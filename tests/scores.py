@@ -3,8 +3,8 @@
     make scores [DATA=folder of the four official MNIST files]
 
 Prints the rows of the README's table and writes every number to `scores.json`; what is there
-already is left as it is. With DATA, MNIST is measured on the full set as well. What an evaluator
-draws or writes is copied into `pictures/`.
+already is left as it is. With DATA, MNIST is measured on the full set as well. What one evaluator
+of each kind draws or writes is copied into `results/`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PICTURES = {  # for the README, one of each evaluator
     ("mnist", "cnn", "classification_report"): "mistakes.png",
     ("csv", "tabular_mlp", "regression_report"): "predictions.png",
     ("mnist", "vae", "reconstruction_report"): "reconstructions.png",
-    ("text", "gpt", "language_report"): "generated.txt",
+    ("text", "lstm", "language_report"): "generated.txt",
     ("time_series", "tcn", "forecast_report"): "forecasts.png",
 }
 
@@ -66,8 +66,8 @@ def measure(triple: tuple[str, str, str], words: list[str], folder: Path) -> dic
         (run,) = folder.glob(f"model_data/*/{seed}")
         results.append(read(run / "evaluations" / "1" / "results.json"))
     if name := PICTURES.get(triple):
-        (TEMPLATE / "pictures").mkdir(exist_ok=True)
-        picture = TEMPLATE / "pictures" / f"{triple[2]}{Path(name).suffix}"
+        (TEMPLATE / "results").mkdir(exist_ok=True)
+        picture = TEMPLATE / "results" / f"{triple[2]}{Path(name).suffix}"
         shutil.copyfile(run / "evaluations" / "1" / name, picture)
     return {"seconds": seconds, "results": results}
 
