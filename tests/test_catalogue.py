@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import importlib.util
@@ -17,9 +18,9 @@ LOWER_IS_BETTER = ("test_rmse", "test_mase", "test_bits_per_character")
 SMALL = {
     "mnist_classifier": ["trainer_args.max_epochs=3"],
     "cnn": ["trainer_args.max_epochs=3"],
-    "resnet": ["trainer_args.max_epochs=4", "model_args.depth=8", "dataloader_args.batch_size=32"],
+    "resnet": ["trainer_args.max_epochs=3", "model_args.depth=8", "dataloader_args.batch_size=32"],
     "vit": [
-        "trainer_args.max_epochs=4",
+        "trainer_args.max_epochs=3",
         "model_args.num_layers=2",
         "model_args.embedding_dimension=64",
         "dataloader_args.batch_size=32",
@@ -38,22 +39,23 @@ SMALL = {
 }
 
 
-def supply(dataset: str, project, folder) -> list[str]:
-    """Gives a project what a user without a network lacks; returns arguments that it takes.
+@contextlib.contextmanager
+def supplied(dataset: str, project, folder):
+    """Gives a project what a user without a network lacks, as long as this context lasts.
 
-    Sets that are not bundled are made up in their official format and fetched from this machine.
+    Sets that are not bundled are made up in their official format, and fetched from this machine.
     """
-    if dataset == "mnist":
-        return ["dataset_args.source=sample"]
     if dataset not in ("fashion_mnist", "cifar10", "image_folder"):
-        return []
+        yield
+        return
     (name,) = WIRING["dataset"][dataset]["tests"]
     spec = importlib.util.spec_from_file_location(name[:-3], TREE / "tests" / name)
     files = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(files)
     if dataset == "image_folder":
         files.write(folder / "data" / "images")
-        return []
+        yield
+        return
     mirror, made = folder / "mirror", folder / "made"
     for path in (mirror, made):
         path.mkdir()
@@ -77,9 +79,8 @@ def supply(dataset: str, project, folder) -> list[str]:
         address = f'MIRRORS = (\n    "{server.url}",\n)\n'
         source = re.sub(r"^MIRRORS = \((?s:.*?)\)\n", address, source, flags=re.MULTILINE)
         plug_in.write_text(source)
-        project("train", "with", "debug", f"log_dir={folder / 'first'}", cwd=folder)
+        yield
         assert any(word.startswith("GET") for word in server.asked)
-    return []  # now there is no server any more
 
 
 @pytest.fixture(scope="module", params=TRIPLES, ids="-".join)
@@ -87,9 +88,10 @@ def trained(request, stamped, installed, tmp_path_factory):
     """A combination, installed, trained and evaluated by its own commands."""
     project, folder = installed(request.param), tmp_path_factory.mktemp("work")
     dataset, model, _ = request.param
-    words = supply(dataset, project, folder)
-    train = project("train", "with", "seed=1", *SMALL[model], *words, cwd=folder)
-    evaluate = project("evaluate", cwd=folder)
+    words = ["dataset_args.source=sample"] if dataset == "mnist" else []
+    with supplied(dataset, project, folder):
+        train = project("train", "with", "seed=1", *SMALL[model], *words, cwd=folder)
+    evaluate = project("evaluate", cwd=folder)  # there is no server any more
     run = folder / "model_data" / WIRING["model"][model]["class"] / "1"
     return project, run, train.stdout, evaluate.stdout, request.param
 
