@@ -89,11 +89,14 @@ def trained(request, stamped, installed, tmp_path_factory):
     project, folder = installed(request.param), tmp_path_factory.mktemp("work")
     dataset, model, _ = request.param
     words = ["dataset_args.source=sample"] if dataset == "mnist" else []
+    plug_in = project.package / WIRING["dataset"][dataset]["files"][0]
+    source = plug_in.read_text()
     with supplied(dataset, project, folder):
         train = project("train", "with", "seed=1", *SMALL[model], *words, cwd=folder)
     evaluate = project("evaluate", cwd=folder)  # there is no server any more
     run = folder / "model_data" / WIRING["model"][model]["class"] / "1"
-    return project, run, train.stdout, evaluate.stdout, request.param
+    yield project, run, train.stdout, evaluate.stdout, request.param
+    plug_in.write_text(source)  # as it was stamped: other tests look at it, too
 
 
 def test_beats_the_trivial_baseline(trained):
