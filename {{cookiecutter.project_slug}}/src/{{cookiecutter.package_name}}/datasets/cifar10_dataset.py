@@ -27,7 +27,6 @@ FILES = {  # split: names
     "test": ("test_batch.bin",),
 }
 RECORD = 1 + 3 * 32 * 32  # bytes: the class, then all reds, greens and blues, row by row
-VALIDATE_EVERY = 10  # each tenth training example is one of validation
 
 
 class CIFAR10Dataset(ImagesInMemory):
@@ -69,11 +68,7 @@ class CIFAR10Dataset(ImagesInMemory):
         names = FILES["test" if split == "test" else "train"]
         self._files = [Path(data_dir, name) for name in names]
         images, targets = _read(tuple(self._files))
-        indices = torch.arange(len(targets))
-        if split != "test":
-            indices = indices[(indices % VALIDATE_EVERY == 0) == (split == "val")]
-        is_train = split == "train"
-        super().__init__(images, targets, indices, shift * is_train, flip and is_train)
+        super().__init__(split, images, targets, shift, flip)
 
     @classmethod
     def prepare(cls, data_dir: str = "data/cifar10") -> dict:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from ..util import idx
 from ..util.download import fetch
 from ..util.images import ImagesInMemory
@@ -24,7 +22,6 @@ FILES = {  # official name: MD5 packed, as the mirrors have it
     "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
     "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
 }
-VALIDATE_EVERY = 10  # each tenth training example is one of validation
 
 
 class FashionMNISTDataset(ImagesInMemory):
@@ -70,11 +67,7 @@ class FashionMNISTDataset(ImagesInMemory):
         for path, found in zip(self._files, (images.shape, targets.shape), strict=True):
             if found[:1] != targets.shape or found[1:] not in ((), (28, 28)) or targets.max() > 9:
                 raise ValueError(f"{path} has no {len(targets)} pictures of 28 x 28 in 10 classes")
-        indices = torch.arange(len(targets))
-        if split != "test":
-            indices = indices[(indices % VALIDATE_EVERY == 0) == (split == "val")]
-        is_train = split == "train"
-        super().__init__(images[:, None], targets, indices, shift * is_train, flip and is_train)
+        super().__init__(split, images[:, None], targets, shift, flip)
 
     @classmethod
     def prepare(cls, data_dir: str = "data/fashion_mnist") -> dict:

@@ -10,8 +10,6 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from ..util import idx
 from ..util.download import answers, fetch
 from ..util.images import ImagesInMemory
@@ -41,7 +39,6 @@ FILES = {  # official name: MD5 packed as the mirrors have it, MD5 unpacked
     ),
 }
 SAMPLE = Path(__file__).parent / "mnist_sample"
-VALIDATE_EVERY = 10  # each tenth training example is one of validation
 
 
 class MNISTDataset(ImagesInMemory):
@@ -81,11 +78,7 @@ class MNISTDataset(ImagesInMemory):
             idx.read(path, FILES[name][1] if source == "full" else None)
             for name, path in zip(names, self._files, strict=True)
         )
-        indices = torch.arange(len(targets))
-        if split != "test":
-            indices = indices[(indices % VALIDATE_EVERY == 0) == (split == "val")]
-        shift = shift if split == "train" else 0
-        super().__init__(images[:, None], targets, indices, shift)
+        super().__init__(split, images[:, None], targets, shift)
 
     @classmethod
     def prepare(cls, data_dir: str = "data/mnist", source: str = "auto") -> dict:

@@ -8,25 +8,34 @@ from torch import Tensor
 
 from ..datasets import SplitDataset
 
+VALIDATE_EVERY = 10  # each tenth training example is one of validation
+
 
 class ImagesInMemory(SplitDataset):
     """Pairs of an image `(C, H, W)` float32 in [0, 1] and its class, int64.
 
     Args:
+        split: "train" or "val" (nine and one tenth of the official training split), or "test".
         images: `(N, C, H, W)` uint8; of all splits that share a file, so that it is held once.
         targets: `(N,)`.
+        shift: pixels by which a training image is moved at most, in each direction.
+        flip: whether half of the training images are mirrored, left to right.
+
+    Attributes:
         indices: of the images in this split, `(M,)`.
-        shift: pixels by which an image is moved at most, in each direction.
-        flip: whether half of the images are mirrored, left to right.
     """
 
     def __init__(
-        self, images: Tensor, targets: Tensor, indices: Tensor, shift: int = 0, flip: bool = False
+        self, split: str, images: Tensor, targets: Tensor, shift: int = 0, flip: bool = False
     ):
         if not 0 <= shift < min(images.shape[-2:]):
             raise ValueError(f"shift={shift}: it takes 0 to {min(images.shape[-2:]) - 1} pixels")
-        self.images, self.targets, self.indices = images, targets, indices
-        self.shift, self.flip = shift, flip
+        self.images, self.targets, self.indices = images, targets, torch.arange(len(targets))
+        if split != "test":
+            is_val = self.indices % VALIDATE_EVERY == 0
+            self.indices = self.indices[is_val == (split == "val")]
+        is_train = split == "train"
+        self.shift, self.flip = shift * is_train, flip and is_train
 
     def __len__(self) -> int:
         return len(self.indices)
