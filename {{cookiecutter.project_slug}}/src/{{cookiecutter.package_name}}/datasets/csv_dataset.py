@@ -6,7 +6,6 @@ The penguins that ship with this package, and their licence (CC0), are described
 
 from __future__ import annotations
 
-import hashlib
 import math
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..util.splits import drawn
 from ..util.tables import listed, read_table
 from . import SplitDataset
 
@@ -158,7 +158,7 @@ class _Table:
         rows = {n: dict(zip(kept, (line[i] for i in places))) for n, line in lines.items()}
         self.cells = {n: row for n, row in rows.items() if row[target].lower() not in MISSING}
         self.without_target = len(rows) - len(self.cells)
-        self.places = {n: _place(lines[n]) for n in self.cells}
+        self.all_cells = {n: "\0".join(lines[n]) for n in self.cells}
         self.numbers = {name for name in kept if name not in categories and self._is_number(name)}
         self.names = [name for name in kept if name != target]
         if not self.names:
@@ -186,11 +186,7 @@ class _Table:
         if has_test and split == "test":
             return list(self.cells)
         shares = {k: v for k, v in SHARES.items() if k != "test" or not has_test}
-        bounds, before = {}, 0.0
-        for name, share in shares.items():
-            bounds[name], before = (before, before + share), before + share
-        low, high = (bound / before for bound in bounds[split])
-        return [n for n, place in self.places.items() if low <= place < high]
+        return [n for n, text in self.all_cells.items() if drawn(text, shares) == split]
 
     def statistics(self, has_test: bool) -> dict:
         """What the training rows say about each column, as plain values."""
@@ -265,12 +261,6 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _place(cells: list[str]) -> float:
-    """Where in [0, 1) a row is when the splits are cut: a function of what is in it."""
-    digest = hashlib.md5("\0".join(cells).encode(), usedforsecurity=False).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def _mean_and_scale(column: Tensor) -> list[float]:

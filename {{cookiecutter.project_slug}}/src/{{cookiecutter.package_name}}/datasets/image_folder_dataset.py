@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..util.experiment import UserError
 from ..util.images import augmented
+from ..util.splits import drawn
 from . import SplitDataset
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}  # of the pictures
@@ -124,20 +125,9 @@ def _pictures(folder: Path) -> list[tuple[str, str, Path]]:
         for path in sorted(root.glob("*/**/*")):
             name = path.relative_to(root)
             if path.suffix.lower() in SUFFIXES and not name.name.startswith("."):
-                split = _drawn(name.as_posix(), rest) if fixed in ("", "train") else fixed
+                split = drawn(name.as_posix(), rest) if fixed in ("", "train") else fixed
                 found.append((split, name.parts[0], path))
     return found
-
-
-def _drawn(name: str, shares: dict[str, float]) -> str:
-    """The split of a picture: a function of its name, with its class."""
-    digest = hashlib.md5(name.encode("utf-8", "replace"), usedforsecurity=False).digest()
-    place = int.from_bytes(digest[:6], "big") / 2**48 * sum(shares.values())
-    for split, share in shares.items():
-        if place < share:
-            return split
-        place -= share
-    return "train"
 
 
 def _decoded(path: Path, shape: tuple[int, int, int]) -> Tensor:
