@@ -95,6 +95,20 @@ def environment(**env: str) -> dict[str, str]:
     }
 
 
+def run_module(project: Project, *words: str, cwd: Path, env: dict[str, str], check: bool = True):
+    """Runs a command of a stamped project that is not installed: `python -m <package>.runner`."""
+    done = subprocess.run(
+        [project.python or sys.executable, "-m", f"{project.package.name}.runner", *words],
+        cwd=cwd,
+        env=env | {"PYTHONPATH": str(project.path / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert not check or done.returncode == 0, done.stdout
+    return done
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_folders(tmp_path_factory):
     """Settings and replays of our own, and a place for the rendered hooks that stay behind."""

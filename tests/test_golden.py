@@ -1,0 +1,109 @@
+"""Losses are those of version 0.4.0, and what that version stored can still be used."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import DEFAULT, TREE, copied, environment, read, run_module
+from golden import CASES, GOLDEN, losses
+
+FIXTURES = Path(__file__).parent / "fixtures"
+DATA = ("*_sample", "shakespeare", "mauna_loa", "penguins")
+
+
+@pytest.fixture(scope="module")
+def old_template(tmp_path_factory) -> Path:
+    """The template of 0.4.0, with the data that it shares with this one."""
+    folder = tmp_path_factory.mktemp("old")
+    with tarfile.open(FIXTURES / "template-0.4.0.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    datasets = Path("src", "{{cookiecutter.package_name}}", "datasets")
+    for pattern in DATA:
+        for source in (TREE / datasets).glob(pattern):
+            target = folder / TREE.name / datasets / source.name
+            shutil.copytree(source, target, dirs_exist_ok=True)
+    return folder
+
+
+def test_losses_are_those_of_the_golden_file(old_template, tmp_path):
+    """To the last bit those of the code that recorded them, run beside it on this machine.
+
+    The file itself is held to 1e-4: processors and builds of torch round differently.
+    """
+    golden = read(GOLDEN)
+    (tmp_path / "now").mkdir()
+    now = losses(TREE.parent, tmp_path / "now")
+    assert now.keys() == golden.keys() == {model for _, model, _ in CASES}
+    for model, metrics in golden.items():
+        assert now[model].keys() == metrics.keys()
+        for name, values in metrics.items():
+            assert now[model][name] == pytest.approx(values, rel=1e-4), (model, name)
+    (tmp_path / "then").mkdir()
+    assert now == losses(old_template, tmp_path / "then")
+
+
+@pytest.fixture(scope="module")
+def old_runs(installed, tmp_path_factory):
+    """Runs commands in a project of today that has the runs of 0.4.0."""
+    folder = tmp_path_factory.mktemp("old-runs")
+    project = installed(DEFAULT)
+    copied(project, folder / "project", {})
+    package = folder / "project" / "src" / project.package.name
+    package.rename(package.with_name("old_project"))  # what the recorded sources are called
+    with tarfile.open(FIXTURES / "runs-0.4.0.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    renamed = type(project)(folder / "project", Path(sys.executable))
+
+    def run(*words: str, check: bool = True) -> str:
+        done = run_module(renamed, *words, cwd=folder, env=environment(), check=check)
+        return done.stdout
+
+    run.folder = folder / "model_data" / "MNISTModel"
+    return run
+
+
+def test_old_runs_are_listed_and_compared(old_runs):
+    table = old_runs("evaluate", "runs", "with", "sort=val_loss").splitlines()
+    assert [line.split()[0] for line in table] == ["run", *(f"MNISTModel/{i}" for i in (2, 3, 1))]
+    assert "val_loss 1.9763  test_accuracy 0.2640" in table[1]
+    compared = old_runs("evaluate", "compare", "with", "runs=[1,2]")
+    row = next(line for line in compared.splitlines() if line.startswith("test_accuracy"))
+    assert row.split(maxsplit=1)[1] == "0.2145 +- 0.0700 (2)"
+    assert "[" in compared.partition("paired bootstrap")[2]
+
+
+def test_an_old_run_is_evaluated(old_runs):
+    old_runs("evaluate", "with", "run=2")
+    results = [read(old_runs.folder / f"2/evaluations/{n}/results.json") for n in (1, 2)]
+    assert results[1] == pytest.approx(results[0], rel=1e-4)
+
+
+def test_an_old_run_is_reproduced(old_runs):
+    """On another processor the last bits may differ; then the machine is named."""
+    said = old_runs("train", "reproduce", "with", "run=1", check=False)
+    assert "identical: weights and metrics are those of MNISTModel/1" in said or "machine:" in said
+    assert "sources: " in said
+
+
+def test_an_old_run_goes_on_as_if_it_had_never_been_stopped(old_runs):
+    said = old_runs("train", "with", "resume=MNISTModel/3")
+    assert "resume MNISTModel/3 from last.ckpt, step 60" in said
+    assert "has changed" in said  # its sources: they were those of 0.4.0
+    config = read(old_runs.folder / "3/config.json")
+    words = ["dataset_args.source=sample", "model_args.hidden_dimension=4", "seed=3"]
+    words += ["trainer_args.limit_train_batches=20", "trainer_args.max_epochs=40"]
+    old_runs("train", "with", *words)
+    never_stopped = max(old_runs.folder.iterdir(), key=lambda p: int(p.name))
+    assert read(never_stopped / "config.json")["trainer_args"] == config["trainer_args"]
+    metrics = [read(run / "metrics.json") for run in (old_runs.folder / "3", never_stopped)]
+    assert len(metrics[0]["val_loss"]["values"]) == 40
+    for name in ("train_loss", "val_loss"):
+        assert metrics[0][name]["values"] == pytest.approx(metrics[1][name]["values"], rel=1e-3)
+    last = [run / "checkpoints" / "last.ckpt" for run in (old_runs.folder / "3", never_stopped)]
+    states = [torch.load(path, weights_only=True)["state_dict"] for path in last]
+    torch.testing.assert_close(*states, rtol=1e-3, atol=1e-5)
