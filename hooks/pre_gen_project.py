@@ -11,6 +11,7 @@ import json
 import keyword
 import os
 import re
+import shlex
 import unicodedata
 from pathlib import Path
 
@@ -83,20 +84,48 @@ if not re.fullmatch(r"[0-9]{4}", ctx["copyright_year"]):
 
 models = ctx["_starters"].get(ctx["dataset"], {})
 evaluators = models.get(ctx["model"], [])
+fitting = {}  # answers that would have fitted the others
 if not models:
     errors.append(f"dataset {ctx['dataset']!r} does not exist: use {', '.join(ctx['_starters'])}")
 elif not evaluators:
     use = " or ".join(sorted(models))
     errors.append(f"model {ctx['model']!r} does not fit dataset {ctx['dataset']!r}: use {use}")
+    fitting["model"] = ctx["__recommended_model"]
+    evaluators = models[fitting["model"]]
 elif ctx["evaluator"] not in evaluators:
     errors.append(
         f"evaluator {ctx['evaluator']!r} does not fit model {ctx['model']!r} on dataset "
         f"{ctx['dataset']!r}: use {' or '.join(sorted(evaluators))}"
     )
+if models and ctx["evaluator"] not in evaluators:
+    fitting["evaluator"] = evaluators[0]
 if ctx["license"] not in ("MIT", "BSD-3-Clause", "Apache-2.0", "proprietary"):
     errors.append(f"license {ctx['license']!r}: use MIT, BSD-3-Clause, Apache-2.0 or proprietary")
 
+
+def command():
+    """What to type in place of answering all the questions again, with what fits."""
+    answers = {key: value for key, value in ctx.items() if not key.startswith("_")} | fitting
+    template = ctx.get("_template") or "gh:org/dl-template"
+    if "_commit" in ctx:  # only cruft has one
+        text = json.dumps(answers, ensure_ascii=False)
+        words = ["cruft", "create", template, "--no-input", "--extra-context", text]
+    else:
+        words = ["cookiecutter", template, "--no-input"]
+    if ctx.get("_checkout"):
+        words += ["--checkout", ctx["_checkout"]]
+    if str(Path.cwd().parent) != os.environ.get("PWD"):
+        words += ["--output-dir", str(Path.cwd().parent)]
+    words = [shlex.quote(word) for word in words]
+    if "_commit" not in ctx:
+        words += [f"{key}={shlex.quote(value)}" for key, value in answers.items()]
+    return " ".join(words)
+
+
 if errors:
+    lines = ["Nothing was generated:", *(f"  - {error}" for error in errors)]
+    if fitting and len(errors) == 1:
+        lines += ["With the other answers as they are, this would have worked:", "", command()]
     # A slug with a slash has made folders above this one, which cookiecutter would leave behind.
     made = len(Path(slug).parts) - 1
     for folder in [Path.cwd(), *Path.cwd().parents][: made + 1 if made > 0 else 0]:
@@ -105,4 +134,4 @@ if errors:
             folder.rmdir()
         except OSError:  # not empty, so not made for this slug alone
             break
-    sys.exit("\nNothing was generated:\n" + "\n".join(f"  - {e}" for e in errors) + "\n")
+    sys.exit("\n" + "\n".join(lines) + "\n")

@@ -25,7 +25,7 @@ from datetime import date
 from importlib import metadata
 from pathlib import Path
 
-from conftest import OPTIONS, TEMPLATE, Project, environment, install
+from conftest import SIDECARS, TEMPLATE, Project, environment, install
 from cookiecutter.main import cookiecutter
 
 RAW = """
@@ -256,13 +256,13 @@ class Bench:
 
 def stamp_into(folder: Path, template: Path = TEMPLATE) -> Path:
     """Stamps the default project, without the words of its hook."""
-    sys.stdout.flush()
-    terminal, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
+    sys.stderr.flush()
+    terminal, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
     try:
         return Path(cookiecutter(str(template), no_input=True, output_dir=str(folder)))
     finally:
-        os.dup2(terminal, 1)
+        os.dup2(terminal, 2)
         os.close(terminal)
         os.close(nothing)
 
@@ -273,15 +273,15 @@ def _with_twice_the_starters(folder: Path) -> Path:
     options = json.loads((folder / "cookiecutter.json").read_text())
     package = folder / "{{cookiecutter.project_slug}}/src/{{cookiecutter.package_name}}"
     for kind in ("dataset", "model", "evaluator"):
-        for name in list(OPTIONS["_wiring"][kind]):
-            wiring = dict(OPTIONS["_wiring"][kind][name])
-            files = []
-            for file in wiring["files"]:
+        for name in SIDECARS[kind]:
+            sidecar = package.parents[1] / "starters" / kind / f"{name}.py"
+            source = sidecar.read_text()
+            for file in SIDECARS[kind][name]["files"]:
                 path = package / file
                 copy = path.with_name(f"more_{path.name}")
                 shutil.copytree(path, copy) if path.is_dir() else shutil.copyfile(path, copy)
-                files.append(file.replace(path.name, copy.name))
-            options["_wiring"][kind][f"more_{name}"] = wiring | {"files": files}
+                source = source.replace(f'"{file}"', f'"{file.replace(path.name, copy.name)}"')
+            sidecar.with_name(f"more_{name}.py").write_text(source)
             options[kind].append(f"more_{name}")
     for name, models in list(options["_starters"].items()):
         options["_starters"][f"more_{name}"] = {

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,22 @@ TRIPLES = [
     for evaluator in evaluators
 ]
 DEFAULT = TRIPLES[0]
+
+
+def sidecars(template: Path = TEMPLATE) -> dict[str, dict[str, dict]]:
+    """What each starter says about itself: role -> name -> the names in its sidecar.
+
+    The hook reads the same files without running them; a second way finds what the first overlooks.
+    """
+    found = {role: {} for role in ROLES}
+    for path in sorted(template.glob("*/starters/*/*.py")):
+        row = {"requires": [], "tests": [], "readme": ""} | runpy.run_path(str(path))
+        row["about"] = row["__doc__"]
+        found[path.parent.name][path.stem] = row
+    return found
+
+
+SIDECARS = sidecars()
 DEBUG = ["with", "debug", "dataset_args.source=sample"]  # the quickest training there is
 
 

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from conftest import OPTIONS, TEMPLATE, TRIPLES, answers, install, read
+from conftest import SIDECARS, TEMPLATE, TRIPLES, answers, install, read
 from cookiecutter.main import cookiecutter
 
 OFFLINE = ("mnist", "csv", "text", "time_series", "custom")
@@ -73,7 +73,7 @@ def measure(triple: tuple[str, str, str], words: list[str], folder: Path) -> dic
 
 
 def row(key: str, measured: dict) -> str:
-    evaluator = OPTIONS["_wiring"]["evaluator"][key.split()[2]]
+    evaluator = SIDECARS["evaluator"][key.split()[2]]
     scores, baselines = (
         [results[evaluator[name]] for results in measured["results"]]
         for name in ("score", "baseline")

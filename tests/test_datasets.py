@@ -20,12 +20,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import OPTIONS, TREE, serving
+from conftest import SIDECARS, TREE, serving
 from PIL import Image
 from torch.utils.data import DataLoader
 
 SPLITS = ("train", "val", "test")
-DATASETS = OPTIONS["_wiring"]["dataset"]
+DATASETS = SIDECARS["dataset"]
 
 
 def made_up(name: str):
@@ -40,9 +40,9 @@ def made_up(name: str):
 def make(request, tree, tmp_path):
     """Makes a split of a starter dataset, from what is bundled or made up; prepared as in a run."""
     row = DATASETS[request.param]
-    cls = getattr(tree(row["files"][0].removesuffix(".py").replace("/", ".")), row["class"])
+    cls = getattr(tree(row["files"][0].removesuffix(".py").replace("/", ".")), row["class_name"])
     arguments = {"source": "sample"} if request.param == "mnist" else {}
-    if "tests" in row:
+    if row["tests"]:
         made_up(request.param).write(tmp_path)
         arguments = {"data_dir": str(tmp_path)}
     settled = cls.prepare(**arguments)

@@ -23,8 +23,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-WIRING = OPTIONS["_wiring"]
-ROWS = [(role, name, row) for role, table in WIRING.items() for name, row in table.items()]
+ROWS = [(role, name, row) for role, table in SIDECARS.items() for name, row in table.items()]
 STARTERS = OPTIONS["_starters"]
 # Fewer combinations, which still have every starter.
 COVER = [t for i, t in enumerate(TRIPLES) if any(o not in itertools.chain(*TRIPLES[:i]) for o in t)]
@@ -44,7 +43,7 @@ def tree_files() -> set[str]:
 
 
 def chosen_rows(triple) -> list[dict]:
-    return [WIRING[role][option] for role, option in zip(ROLES, triple)]
+    return [SIDECARS[role][option] for role, option in zip(ROLES, triple)]
 
 
 def starter_files(row) -> set[str]:
@@ -62,7 +61,7 @@ def test_options_starters_and_labels_are_the_same(role):
     labels = set(OPTIONS["__prompts__"][role]) - {"__prompt__"}
     place = ROLES.index(role)
     fitting = [triple[place] for triple in TRIPLES]
-    assert set(options) == labels == set(WIRING[role]) == set(fitting)
+    assert set(options) == labels == set(SIDECARS[role]) == set(fitting)
     assert options[0] == DEFAULT[place]
 
 
@@ -139,13 +138,13 @@ def test_nothing_of_another_starter_is_left(stamped, triple):
     constraints = (project / "constraints.txt").read_text()
     needed = {name for row in chosen_rows(triple) for name in row["requires"]}
     for role, option, row in ROWS:
-        named = re.search(rf"\b{row['class']}\b", everything) is not None
-        assert named == (option == triple[ROLES.index(role)]), row["class"]
+        named = re.search(rf"\b{row['class_name']}\b", everything) is not None
+        assert named == (option == triple[ROLES.index(role)]), row["class_name"]
         for name in row["requires"]:
             assert (f'"{name}>=' in everything) == (name in needed), name
             assert (f"\n{name}==" in constraints) == (name in needed), name
     readme = (project / "README.md").read_text()
-    for option, row in WIRING["dataset"].items():
+    for option, row in SIDECARS["dataset"].items():
         assert ("\n".join(row["readme"]) in readme) == (option == triple[0]), option
 
 
@@ -193,9 +192,9 @@ def test_licences(cookies, license):
 MISFITS = [
     (dataset, model, evaluator)
     for dataset, models in STARTERS.items()
-    for model, evaluator in itertools.product(WIRING["model"], WIRING["evaluator"])
+    for model, evaluator in itertools.product(SIDECARS["model"], SIDECARS["evaluator"])
     # Of the models that do not fit, one evaluator each is enough.
-    if evaluator not in models.get(model, [*WIRING["evaluator"]][1:])
+    if evaluator not in models.get(model, [*SIDECARS["evaluator"]][1:])
 ]
 
 

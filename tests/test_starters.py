@@ -6,9 +6,8 @@ import math
 
 import pytest
 import torch
-from conftest import OPTIONS
+from conftest import SIDECARS
 
-WIRING = OPTIONS["_wiring"]
 IMAGES = {"input_shape": (3, 16, 16), "num_classes": 10}
 TOKENS = {"vocab_size": 63, "block_size": 16, "num_layers": 2, "embedding_dimension": 32}
 ROWS = {"num_numbers": 3, "category_sizes": [4, 3], "dropout": 0.0}
@@ -58,9 +57,9 @@ def batch_for(arguments: dict, size: int):
 @pytest.fixture(params=MODELS)
 def make(request, tree):
     """Makes a starter model, and what `batch_for` says of it."""
-    row, arguments = WIRING["model"][request.param.split()[0]], MODELS[request.param]
+    row, arguments = SIDECARS["model"][request.param.split()[0]], MODELS[request.param]
     module = row["files"][0].removesuffix(".py").replace("/", ".")
-    cls = getattr(tree(module), row["class"])
+    cls = getattr(tree(module), row["class_name"])
 
     def make(size: int = 8):
         torch.manual_seed(0)
@@ -75,7 +74,7 @@ def loss_of(model, batch):
 
 
 def test_every_model_is_tested():
-    assert {name.split()[0] for name in MODELS} == set(WIRING["model"])
+    assert {name.split()[0] for name in MODELS} == set(SIDECARS["model"])
 
 
 def test_shapes_and_types(make):
@@ -130,7 +129,7 @@ def test_saved_and_loaded_weights_give_the_same_outputs(make, tmp_path):
 @pytest.mark.parametrize("name", ["gpt", "lstm"])
 def test_a_language_model_does_not_see_the_future(tree, name):
     torch.manual_seed(0)
-    cls = getattr(tree(f"models.{name}"), WIRING["model"][name]["class"])
+    cls = getattr(tree(f"models.{name}"), SIDECARS["model"][name]["class_name"])
     model = cls(**MODELS[name]).eval()
     tokens = torch.randint(63, (2, 16))
     changed = tokens.clone()
@@ -150,7 +149,7 @@ def test_gpt_ties_its_output_and_refuses_odd_heads(tree):
 
 @pytest.mark.parametrize("name", ["gpt", "lstm"])
 def test_text_is_generated_from_a_beginning_longer_than_a_block(tree, name):
-    cls = getattr(tree(f"models.{name}"), WIRING["model"][name]["class"])
+    cls = getattr(tree(f"models.{name}"), SIDECARS["model"][name]["class_name"])
     model = cls(**MODELS[name]).eval()
     tokens = model.generate(torch.zeros(1, 20, dtype=torch.long), length=5)
     assert tokens.shape == (1, 25)
