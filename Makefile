@@ -8,7 +8,7 @@ demo:  ## stamp the default project, install it, train it, evaluate it
 	rm -rf demo
 	$(PYTHON) -m venv demo/.venv
 	demo/.venv/bin/python -m pip install -q cookiecutter -c constraints.txt
-	demo/.venv/bin/cookiecutter --no-input -o demo . > demo/stamping.log
+	demo/.venv/bin/cookiecutter --no-input -o demo . 2> demo/stamping.log || (cat demo/stamping.log; false)
 	demo/.venv/bin/python -m pip install -q -e $(DEMO) -c $(DEMO)/constraints.txt
 	@echo "\n$$ train with dataset_args.source=sample"
 	@cd $(DEMO) && ../.venv/bin/train with dataset_args.source=sample

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import threading
 import venv
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from cookiecutter.main import cookiecutter
 TEMPLATE = Path(__file__).resolve().parent.parent
 TREE = TEMPLATE / "{{cookiecutter.project_slug}}"
 OPTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
+FIXTURES = TEMPLATE / "tests" / "fixtures"
 ROLES = ("dataset", "model", "evaluator")
 TRIPLES = [
     (dataset, model, evaluator)
@@ -157,6 +159,20 @@ class Stamped(dict):
 @pytest.fixture(scope="session")
 def stamped(tmp_path_factory) -> Stamped:
     return Stamped(tmp_path_factory.mktemp("stamped"))
+
+
+@pytest.fixture(scope="session")
+def old_template(tmp_path_factory) -> Path:
+    """The template of 0.4.0, with the data that it shares with this one."""
+    folder = tmp_path_factory.mktemp("old")
+    with tarfile.open(FIXTURES / "template-0.4.0.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    datasets = Path("src", "{{cookiecutter.package_name}}", "datasets")
+    for pattern in ("*_sample", "shakespeare", "mauna_loa", "penguins"):
+        for source in (TREE / datasets).glob(pattern):
+            target = folder / TREE.name / datasets / source.name
+            shutil.copytree(source, target, dirs_exist_ok=True)
+    return folder
 
 
 @contextlib.contextmanager

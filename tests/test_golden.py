@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import DEFAULT, TREE, copied, environment, read, run_module
+from conftest import DEFAULT, FIXTURES, TREE, copied, environment, read, run_module
 from golden import CASES, GOLDEN, losses
-
-FIXTURES = Path(__file__).parent / "fixtures"
-DATA = ("*_sample", "shakespeare", "mauna_loa", "penguins")
-
-
-@pytest.fixture(scope="module")
-def old_template(tmp_path_factory) -> Path:
-    """The template of 0.4.0, with the data that it shares with this one."""
-    folder = tmp_path_factory.mktemp("old")
-    with tarfile.open(FIXTURES / "template-0.4.0.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    datasets = Path("src", "{{cookiecutter.package_name}}", "datasets")
-    for pattern in DATA:
-        for source in (TREE / datasets).glob(pattern):
-            target = folder / TREE.name / datasets / source.name
-            shutil.copytree(source, target, dirs_exist_ok=True)
-    return folder
 
 
 def test_losses_are_those_of_the_golden_file(old_template, tmp_path):
