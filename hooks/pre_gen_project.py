@@ -22,8 +22,8 @@ FREE_TEXT = ("project_name", "project_slug", "package_name", "description", "ful
 FREE_TEXT += ("copyright_year",)
 DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(10))}
 TAKEN = {  # modules and distributions that the project imports, or that its tools install
-    "absl", "colorama", "cookiecutter", "docopt", "filelock", "flit", "flit_core", "fsspec", "git",
-    "gitpython", "grpc", "jinja2", "jsonpickle", "lightning", "lightning_fabric",
+    "absl", "colorama", "cookiecutter", "docopt", "docopt_ng", "filelock", "flit", "flit_core",
+    "fsspec", "git", "gitpython", "grpc", "jinja2", "jsonpickle", "lightning", "lightning_fabric",
     "lightning_utilities", "markdown", "matplotlib", "mpl_toolkits", "mpmath", "munch", "networkx",
     "numpy", "packaging", "pillow", "pil", "pip", "pkg_resources", "pre_commit", "protobuf",
     "pylab", "pytest", "pytorch_lightning", "ruff", "sacred", "setuptools", "six", "src", "sympy",
