@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from conftest import TREE, TRIPLES, answers, read
+from conftest import TREE, TRIPLES, answers, environment, read
 from stamping import (
     COVER,
     commit,
@@ -38,7 +43,10 @@ def repository(tmp_path_factory) -> Path:
 def test_cookiecutter_replay_and_cruft_agree(tmp_path, repository, triple):
     context = answers(triple) | {"project_name": 'A "B" Ö', "license": "BSD-3-Clause"}
     for name in ("once", "again"):
-        assert run_cookiecutter("-o", str(tmp_path / name), **context).returncode == 0
+        done = run_cookiecutter("-o", str(tmp_path / name), **context)
+        assert done.returncode == 0, done.stderr
+        assert "is ready" in done.stderr
+        assert done.stdout == ""
     replayed = run_cookiecutter("-o", str(tmp_path / "replay"), "--replay", no_input=False)
     assert replayed.returncode == 0, replayed.stderr
     (tmp_path / "cruft").mkdir()
@@ -58,6 +66,48 @@ def test_the_record_of_cruft_holds_answers_and_no_tables(tmp_path, repository):
     tables = {name for name, value in recorded.items() if not isinstance(value, str)}
     assert tables == {"_copy_without_render"}
     assert recorded.items() >= read(tmp_path / SLUG / ".dl-template.json").items()
+
+
+# -- A refusal says what would have worked ---------------------------------------------------------
+
+ANSWERED = {"project_name": 'It\'s "mine" & $HOME', "project_slug": "x-1", "dataset": "cifar10"}
+
+
+def stamp(command: str, folder: Path):
+    """Runs a command line as it is typed into a shell, whose `cd` tells its children by PWD."""
+    env = environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    command = f"cd {shlex.quote(str(folder))} && {command}"
+    return subprocess.run(command, shell=True, capture_output=True, text=True, env=env)
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+@pytest.mark.parametrize("tool", ["cookiecutter", "cruft"])
+def test_the_command_in_a_refusal_works(tmp_path, repository, tool, where):
+    words = ["--no-input", *(["--output-dir", str(tmp_path / where)] if where != "here" else [])]
+    answered = ANSWERED | {"model": "gpt", "evaluator": "language_report"}
+    if tool == "cruft":
+        words = ["create", str(repository), *words, "--extra-context", json.dumps(answered)]
+    else:
+        words = [str(repository), *words, *(f"{key}={value}" for key, value in answered.items())]
+    (tmp_path / "here").mkdir()
+    refused = stamp(
+        f"cd {shlex.quote(str(tmp_path / 'here'))} && {shlex.join([tool, *words])}", "/"
+    )
+    assert refused.returncode == 1
+    (command,) = re.findall(rf"^{tool} .*", refused.stderr, re.MULTILINE)
+    assert ("--output-dir" in command) == (where != "here")
+    done = stamp(command, tmp_path / "here")
+    assert done.returncode == 0, done.stderr
+    kept = read(tmp_path / where / "x-1" / ".dl-template.json")
+    fitting = {"model": "resnet", "evaluator": "classification_report"}
+    assert kept.items() >= (ANSWERED | fitting).items()
+
+
+def test_a_refusal_for_other_reasons_promises_nothing(tmp_path):
+    refused = run_cookiecutter("-o", str(tmp_path), dataset="text", model="cnn", email="nobody")
+    assert refused.returncode == 1
+    assert "email 'nobody'" in refused.stderr
+    assert "would have worked" not in refused.stderr
 
 
 # -- From cookiecutter to cruft -------------------------------------------------------------------
