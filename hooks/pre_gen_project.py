@@ -90,6 +90,7 @@ if not models:
 elif not evaluators:
     use = " or ".join(sorted(models))
     errors.append(f"model {ctx['model']!r} does not fit dataset {ctx['dataset']!r}: use {use}")
+    # Not the first of `models`: cookiecutter 2.7's jsonify has sorted them.
     fitting["model"] = ctx["__recommended_model"]
     evaluators = models[fitting["model"]]
 elif ctx["evaluator"] not in evaluators:
@@ -107,13 +108,14 @@ def command():
     """What to type in place of answering all the questions again, with what fits."""
     answers = {key: value for key, value in ctx.items() if not key.startswith("_")} | fitting
     template = ctx.get("_template") or "gh:org/dl-template"
-    if "_commit" in ctx:  # only cruft has one
+    if "_commit" in ctx:  # cruft 2.16 adds it, cookiecutter 2.7 does not
         text = json.dumps(answers, ensure_ascii=False)
         words = ["cruft", "create", template, "--no-input", "--extra-context", text]
     else:
         words = ["cookiecutter", template, "--no-input"]
     if ctx.get("_checkout"):
         words += ["--checkout", ctx["_checkout"]]
+    # A hook runs in the project's folder; PWD is still where the command was typed.
     if str(Path.cwd().parent) != os.environ.get("PWD"):
         words += ["--output-dir", str(Path.cwd().parent)]
     words = [shlex.quote(word) for word in words]

@@ -300,7 +300,7 @@ def test_replayed_answers_are_checked_again(tmp_path):
 def pythons() -> list[str]:
     """Every supported Python that is here, by name; this one at least."""
     found = {}
-    for minor in range(10, 14):
+    for minor in range(10, 15):
         candidates = [shutil.which(f"python3.{minor}")]
         candidates += sorted(Path("~/.pyenv/versions").expanduser().glob(f"3.{minor}.*/bin/python"))
         for candidate in filter(None, candidates):
