@@ -38,7 +38,7 @@ from {package}.models.cnn import CNN
 net, batch, epochs, source, folder = sys.argv[1:]
 torch.set_num_threads(1)
 torch.manual_seed(1)
-torch.empty((32 << 20) - (1 << 16), dtype=torch.uint8)  # as callbacks/speed.py does it
+torch.empty((32 << 20) - (1 << 16), dtype=torch.uint8)  # as engine/training/speed.py does it
 data = MNISTDataset("train", folder, source)
 images, targets = data.images[data.indices], data.targets[data.indices].long()
 if net == "cnn":

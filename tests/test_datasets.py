@@ -524,10 +524,12 @@ def test_an_unreadable_picture_is_one_line(tree, pictures, tmp_path, workers):
     for path in (tmp_path / "red").iterdir():
         path.write_bytes(b"broken")
     train = pictures.ImageFolderDataset("train", str(tmp_path))
-    module = tree("util.data").DataModule(train, train, {"num_workers": workers}, seed=0)
+    module = tree("engine.training.loaders").DataModule(
+        train, train, {"num_workers": workers}, seed=0
+    )
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
     module.trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=strategy)
-    with pytest.raises(tree("util.experiment").UserError) as refused:
+    with pytest.raises(tree("engine.errors").UserError) as refused:
         list(module.train_dataloader())
     assert re.fullmatch(r"\S+/red/\d+.\w+ cannot be read .* or replace it", str(refused.value))
 

@@ -207,7 +207,7 @@ def test_no_interval_without_the_same_test_set(copied):
 
 def test_the_bootstrap_agrees_with_theory(tree):
     differences = np.random.default_rng(0).normal(0.3, 2.0, (4000, 1))
-    low, high = tree("util.compare").paired_bootstrap(differences)
+    low, high = tree("engine.reports.bootstrap").paired_bootstrap(differences)
     mean, half = differences.mean(), 1.96 * differences.std(ddof=1) / 4000**0.5
     assert low[0] == pytest.approx(mean - half, abs=0.1 * half)
     assert high[0] == pytest.approx(mean + half, abs=0.1 * half)

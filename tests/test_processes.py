@@ -197,7 +197,7 @@ def test_spawned_processes_save_and_stop(start, tmp_path, number):
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_each_example_is_read_once_by_somebody(tree, world, size, batch, shuffle):
     def batches(*place, drop_last=False):
-        found = tree("util.data").Batches(size, batch, shuffle, drop_last, 7, *place)
+        found = tree("engine.training.loaders").Batches(size, batch, shuffle, drop_last, 7, *place)
         found.set_epoch(3)
         read = list(found)
         assert len(found) == len(read)
@@ -211,7 +211,7 @@ def test_each_example_is_read_once_by_somebody(tree, world, size, batch, shuffle
         return
     assert sorted(i for rank in ranks for some in rank for i in some) == list(range(size))
     assert all(some for rank in ranks for some in rank)
-    alone = tree("util.data").Batches(size, batch * world, shuffle, False, 7)
+    alone = tree("engine.training.loaders").Batches(size, batch * world, shuffle, False, 7)
     alone.set_epoch(3)
     for number, whole in enumerate(list(alone)[: size // (batch * world)]):
         together = {i for rank in ranks for i in rank[number]}
@@ -223,7 +223,7 @@ def test_each_example_is_read_once_by_somebody(tree, world, size, batch, shuffle
 
 
 def test_an_epoch_has_its_own_order_and_goes_on_within(tree):
-    batches = tree("util.data").Batches(50, 4, True, False, 1)
+    batches = tree("engine.training.loaders").Batches(50, 4, True, False, 1)
     first = list(batches)
     batches.set_epoch(1)
     second = list(batches)
@@ -234,7 +234,7 @@ def test_an_epoch_has_its_own_order_and_goes_on_within(tree):
 
 
 def test_fewer_examples_than_processes_are_refused(tree):
-    data = tree("util.data")
+    data = tree("engine.training.loaders")
     examples = torch.utils.data.TensorDataset(torch.zeros(2))
     examples.collate_fn = lambda: None
     module = data.DataModule(examples, examples, {"batch_size": 4}, 1)

@@ -141,7 +141,7 @@ def test_half_precision_trains(train, tmp_path):
 def test_batches_for_a_gpu_are_pinned(tree, device, asked, pinned):
     examples = torch.utils.data.TensorDataset(torch.zeros(2))
     examples.collate_fn = lambda: None
-    module = tree("util.data").DataModule(examples, examples, asked, 1)
+    module = tree("engine.training.loaders").DataModule(examples, examples, asked, 1)
     strategy = SimpleNamespace(root_device=torch.device(device))
     module.trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=strategy)
     assert module.train_dataloader().pin_memory is pinned

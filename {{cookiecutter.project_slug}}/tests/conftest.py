@@ -36,8 +36,8 @@ def defaults(tmp_path_factory) -> dict:
 @pytest.fixture(scope="session")
 def splits(defaults) -> dict:
     """The configured dataset: split -> dataset."""
-    cls = module("util.loading").load("dataset", defaults["dataset_name"])
-    args = module("util.checks").prepare_dataset(cls, defaults["dataset_args"])
+    cls = module("engine.plugins").load("dataset", defaults["dataset_name"])
+    args = module("engine.runs.building").prepare_dataset(cls, defaults["dataset_args"])
     return {split: cls(split, **args) for split in ("train", "val", "test")}
 
 
@@ -46,8 +46,8 @@ def make_model(defaults, splits):
     """Makes the configured model, wired to the configured dataset."""
 
     def make():
-        cls = module("util.loading").load("model", defaults["model_name"])
-        complete = module("util.checks").complete
+        cls = module("engine.plugins").load("model", defaults["model_name"])
+        complete = module("engine.config.signatures").complete
         return cls(**complete("model_args", cls, defaults["model_args"], splits["train"]))
 
     return make

@@ -8,7 +8,7 @@ evaluate with checkpoint_path=model_data/MyCoolIdea/2/checkpoints/last.ckpt
 
 from __future__ import annotations
 
-from .util.experiment import make_experiment, to_dict
+from .engine.config import make_experiment, to_dict
 
 evaluation_ex = make_experiment("evaluate", __doc__)
 

@@ -8,7 +8,7 @@ and a dataset knows (the number of classes, say) is taken from the dataset.
 
 from __future__ import annotations
 
-from .util.experiment import make_experiment, to_dict
+from .engine.config import make_experiment, to_dict
 
 train_ex = make_experiment("train", __doc__)
 

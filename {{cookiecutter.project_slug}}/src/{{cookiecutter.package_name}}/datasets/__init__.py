@@ -1,50 +1,5 @@
 """One dataset a file, found by its class name: `train with dataset_name=MyDataset`."""
 
-from __future__ import annotations
+from ..engine.contracts import SplitDataset
 
-from abc import abstractmethod
-from collections.abc import Callable
-from pathlib import Path
-
-from torch.utils.data import Dataset, default_collate
-
-
-def _as_it_is(batch):
-    return batch
-
-
-class SplitDataset(Dataset):
-    """One split of a data set; the first argument of `__init__` is "train", "val" or "test".
-
-    Validation is carved out of the official training split; the official test split is for
-    `evaluate` alone. Attributes of the name of a model's argument (`num_classes`, `input_shape`,
-    ...) reach the model without being configured. A subclass may also define
-    `__getitems__(indices)`, which reads a whole batch at once, several times faster than items.
-    """
-
-    @classmethod
-    def prepare(cls) -> dict:
-        """Fetches or checks the data; called before the first split is made.
-
-        A subclass takes those arguments of its `__init__` that it needs, by the same names.
-
-        Returns:
-            Arguments that are settled by now (`source="auto"` has become "full", say); they
-            replace the configured ones, and are recorded.
-        """
-        return {}
-
-    @abstractmethod
-    def __len__(self) -> int: ...
-
-    def collate_fn(self) -> Callable:
-        """Makes a batch of what the loader has read: nothing to do after `__getitems__`."""
-        return _as_it_is if hasattr(self, "__getitems__") else default_collate
-
-    def files(self) -> list[Path]:
-        """The files that this split is read from; a run keeps their hashes."""
-        return []
-
-    def describe(self) -> dict:
-        """What the run's record says of the data, as plain values."""
-        return {"examples": len(self)}
+__all__ = ["SplitDataset"]

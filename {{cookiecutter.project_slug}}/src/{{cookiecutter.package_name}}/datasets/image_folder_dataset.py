@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..util.experiment import UserError
+from ..engine.errors import UserError
 from ..util.images import augmented
 from ..util.splits import drawn
 from . import SplitDataset

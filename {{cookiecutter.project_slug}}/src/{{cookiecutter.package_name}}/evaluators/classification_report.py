@@ -12,7 +12,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..util.experiment import UserError
+from ..engine.errors import UserError
 from . import Evaluator
 
 

@@ -1,1 +1,1 @@
-"""What the runner stands on; a new model, dataset or evaluator needs nothing from here."""
+"""Helpers that plug-ins share."""

@@ -1,0 +1,1 @@
+"""One file for each command besides `train` and `evaluate`; runner.py has their table."""

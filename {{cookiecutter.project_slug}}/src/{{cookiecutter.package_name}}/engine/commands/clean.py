@@ -1,0 +1,46 @@
+"""`evaluate clean`: deletes what no longer serves."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import refusals
+from ..reports.every_outcome import sound_runs
+from ..runs.stored import Run
+
+
+def clean(log_dir: str, yes: bool = False) -> None:
+    """Says which failed runs and superseded checkpoints it would delete; does it with yes=True."""
+    total = 0
+    doomed = list(_doomed(sound_runs(log_dir)))
+    for path, reason in doomed:
+        files = [path] if path.is_file() else path.rglob("*")
+        size = sum(file.lstat().st_size for file in files)
+        total += size
+        print(f"{size / 1e6:9.2f} MB  {path}  ({reason})")
+        if yes:
+            with refusals(str(path)):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not doomed:
+        print(f"there is nothing to clean in {log_dir}/")
+    elif yes:
+        print(f"deleted {total / 1e6:.2f} MB")
+    else:
+        print(f"{total / 1e6:9.2f} MB in all; to delete it: evaluate clean with yes=True")
+
+
+def _doomed(found: list[Run]) -> Iterator[tuple[Path, str]]:
+    for run in found:
+        # Whatever is linked into the folder is not ours.
+        if run.path.is_symlink() or run.path.parent.is_symlink() or run.status == "RUNNING":
+            continue
+        failed = run.status == "FAILED" and len(run.attempts) == 1  # else it was worth resuming
+        if failed or (run.status != "COMPLETED" and not run.checkpoints()):
+            yield run.path, run.status if failed else f"{run.status}, no checkpoint"
+            continue
+        last, best = (run.path / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
+        if run.status == "COMPLETED" and last.is_file() and best.is_file():
+            yield last, "superseded by best.ckpt; the run can then not be trained further"
+        yield from ((path, "left over") for path in run.path.glob("**/*.tmp") if path.is_file())

@@ -1,0 +1,90 @@
+"""Composes presets, files and the command line into one set of overrides.
+
+Every decision before a run (is it resumed, which run, which folder, which model) is made from what
+this returns, never from the words of the command line alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from ..errors import UserError, unknown
+from .files import read_config_file
+from .sacred_internals import ConfigDict, ConfigScope, dotted, spare_guesses
+
+
+class Scope(ConfigScope):
+    """The configuration function of a `*_config.py`, composed with what the user asked for.
+
+    Attributes:
+        basis: a stored run's configuration, which replaces that of the file; None: the file's.
+    """
+
+    basis: dict | None = None
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """What the file says."""
+        return super().__call__()
+
+    def __call__(self, fixed=None, preset=None, fallback=None):
+        defaults = copy.deepcopy(self.defaults)
+        if self.basis is None:
+            summary = super().__call__(fixed, preset, fallback)
+        else:  # what the file has learnt since the run began has its default
+            defaults = {key: self.basis.get(key, value) for key, value in defaults.items()}
+            summary = ConfigDict(defaults)(fixed, preset, fallback)
+        overrides = fixed or {}
+        for name in [key for key in overrides if key.endswith("_name")]:
+            group = name.removesuffix("_name") + "_args"
+            if group in defaults and overrides[name] != defaults[name]:
+                # Another plug-in: the arguments that the file sets are not meant for it.
+                summary[group] = overrides.get(group, {})
+        return spare_guesses(summary)
+
+
+def compose(
+    scope: Scope, presets: Mapping[str, ConfigScope], words: dict, names: Sequence[str]
+) -> dict[str, Any]:
+    """The overrides of a command as one nested dict: each later one wins, the words over all.
+
+    Args:
+        scope: the configuration that is overridden.
+        presets: the named configurations of the `*_config.py`.
+        words: KEY=VALUE of the command line, nested.
+        names: presets and files, in the order in which they were typed.
+
+    Raises:
+        UserError: a name is neither a preset nor a file, or a file cannot be read.
+    """
+    if "" in words:
+        raise UserError("'=' stands alone: write KEY=VALUE, without spaces")
+    overrides = copy.deepcopy(words)
+    for position, name in enumerate(names):
+        if name in presets:
+            preset = presets[name]
+        elif os.path.isfile(name):
+            preset = ConfigDict(read_config_file(name))
+        else:
+            raise _no_preset(name, scope, presets)
+        earlier = {} if position == 0 else overrides
+        # As in sacred: what was typed is fixed, and what an earlier preset says is filled in.
+        overrides = dict(preset(fixed=words, preset=earlier, fallback={}))
+    return overrides
+
+
+def _no_preset(name: str, scope: Scope, presets: Mapping[str, ConfigScope]) -> UserError:
+    keys = dotted(scope.defaults)
+    if name in keys:
+        return UserError(f"{name!r} has no value: write {name}=VALUE, without spaces")
+    also = "; there are presets, files, and KEY=VALUE without spaces"
+    return unknown("preset", name, {*presets, *keys} - {"__doc__"}, also)
+
+
+def flat(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as dotted keys and values, less its docstring and what tells no run apart."""
+    return {k: v for k, v in dotted(config).items() if k not in ("__doc__", "resume", "run")}

@@ -1,0 +1,147 @@
+"""What `train` and `evaluate` share: a sacred experiment that is quick, strict and safe in DDP.
+
+sacred's own answer to a mistyped override is a warning, a traceback or silence. Here every
+override is held against the signature that it feeds before anything is imported or written.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import Interrupted, UserError, unknown
+from ..plugins import PACKAGE
+from ..processes import listen, rank
+from .checks import check_command
+from .compose import Scope, compose
+from .invocation import Invocation, current, enter, leave
+from .sacred_internals import SacredsWords, TerminalExperiment, option_refusals
+
+
+class StrictExperiment(TerminalExperiment):
+    """A sacred experiment whose refusals are one line and whose help is readable.
+
+    Attributes:
+        basis: called with the invocation of a command; returns the configuration of a stored run
+            that it starts from, or None. The runner sets it.
+    """
+
+    basis: Callable[[Invocation], dict | None] = staticmethod(lambda invocation: None)
+
+    @property
+    def scope(self) -> Scope:
+        """The configuration of the `*_config.py`."""
+        return self.configurations[0]
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What the `*_config.py` says."""
+        return self.scope.defaults
+
+    def config(self, function: Callable) -> Scope:
+        self.configurations.append(Scope(function))
+        return self.configurations[-1]
+
+    def add_commands(self, functions: dict[str, Callable], unobserved: bool) -> None:
+        """Makes commands of functions; each one's signature is the schema of its configuration."""
+        for name, function in functions.items():
+            function.__name__ = name
+            self.command(function, unobserved=unobserved)
+
+    def misunderstood(self, words: list[str]) -> UserError:
+        known = {flag for option in self.all_cli_options for flag in option.get_flags()}
+        options = [word.partition("=")[0] for word in words if word.startswith("-")]
+        stray = [word for word in options if word not in known]
+        said = f"`{' '.join([self.path, *words])}` is not understood"
+        said = unknown("option", stray[0], known) if stray else said
+        return UserError(f"{said} (see `{self.path} help`)")
+
+    def refuse_command(self, name: str | None) -> None:
+        commands = dict(self.gather_commands())
+        if name is not None and "=" in name:
+            raise UserError(f"{name!r} is no command: write `{self.path} with {name} ...`")
+        if name == "with":
+            raise UserError("nothing follows `with`: write KEY=VALUE, or the name of a preset")
+        if name not in commands:
+            raise unknown("command", str(name), {*commands, "help"})
+
+    def run_checked(self, command_name=None, config_updates=None, named_configs=(), **kwargs):
+        name = command_name or self.default_command
+        words = config_updates or {}
+        overrides = compose(self.scope, self.named_configs, words, named_configs)
+        listen()
+        invocation = self._invocation(name, overrides)
+        if named_configs:  # composed already: sacred is to record them, not to read them again
+            kwargs["meta_info"] = {"named_configs": [*named_configs], "config_updates": words}
+        token = enter(invocation)
+        try:
+            with option_refusals():
+                self.scope.basis = self.basis(invocation)
+                run = super().run_checked(name, invocation.overrides, **kwargs)
+        except KeyboardInterrupt:
+            raise Interrupted(f"{self.path} was stopped") from None
+        except Interrupted:
+            if rank() > 0:
+                sys.exit()  # rank zero says it; Lightning takes any other status for a crash
+            raise
+        finally:
+            self.scope.basis = None
+            leave(token)
+        for problem in filter(None, (getattr(o, "problem", None) for o in run.observers)):
+            raise UserError(f"the record of the run could not be written: {problem}")
+        return run
+
+    def _invocation(self, name: str, overrides: dict) -> Invocation:
+        function = inspect.unwrap(self.commands[name])
+        main = inspect.unwrap(self.commands[self.default_command])
+        is_default = function.__module__.startswith("sacred.") or function is main
+        return Invocation(
+            experiment=self,
+            command=name,
+            function=main if is_default else function,
+            is_default=is_default,
+            defaults=self.defaults,
+            overrides=overrides,
+            config=dict(self.scope(fixed=overrides)),
+        )
+
+
+_EXPERIMENTS: dict[str, StrictExperiment] = {}
+
+
+def experiment(name: str) -> StrictExperiment:
+    """The experiment "train" or "evaluate", for the defaults of the other command."""
+    return _EXPERIMENTS[name]
+
+
+def make_experiment(name: str, doc: str) -> StrictExperiment:
+    """An experiment that observes on rank zero only and speaks when there is something to say."""
+    ex = _EXPERIMENTS[name] = StrictExperiment.make(name, base_dir=str(PACKAGE), doc=doc)
+    ex.logger = logging.getLogger(f"{__name__}.{name}")
+    ex.logger.propagate = False
+    ex.logger.setLevel(logging.WARNING)  # `-l INFO` shows more
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.addFilter(SacredsWords())
+    ex.logger.addHandler(handler)
+
+    @ex.option_hook
+    def only_rank_zero_observes(options):
+        current().is_stored = not options["--unobserved"]
+        if rank() > 0:
+            options["--unobserved"] = True
+            options["--loglevel"] = "ERROR"
+
+    @ex.config_hook
+    def check(config, command_name, logger):
+        check_command(current(), config)
+
+    return ex
+
+
+def to_dict(cls: type) -> dict[str, Any]:
+    """Makes a group of the configuration from a class body: `@to_dict class model_args: ...`."""
+    return {key: value for key, value in vars(cls).items() if not key.startswith("__")}

@@ -1,0 +1,328 @@
+"""Everything of sacred that has no public way, and the only place where sacred is imported.
+
+Each use says which function of sacred relies on it, why, and when it can go. Tried with sacred
+0.8.7, the newest release since November 2024, on Python 3.10 to 3.14. `tests/test_internals.py`
+names each private name and fails with it when a release drops it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import importlib.util
+import inspect
+import logging
+import os
+import pkgutil
+import sys
+import types
+import warnings
+from collections.abc import Iterator
+from importlib import metadata
+
+from ..errors import Interrupted, UserError, refusals
+
+# -- Importing sacred -----------------------------------------------------------------------------
+
+
+def _find_loader(name: str):
+    """Stands in for `pkgutil.find_loader`, which Python 3.14 no longer has.
+
+    Relies on it: `sacred.utils.module_exists`, while `sacred.optional` is imported. Can go with a
+    release that calls `importlib.util.find_spec`.
+    """
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # ValueError: the module is loaded, its `__spec__` is None
+        return None
+    return spec and spec.loader
+
+
+class _WorkingSet:
+    """Stands in for `pkg_resources.working_set`: the installed distributions, read when needed.
+
+    Relies on it: `sacred.dependencies.get_dependencies_from_pkg`, `PackageDependency`.
+    """
+
+    def __iter__(self) -> Iterator[types.SimpleNamespace]:
+        for found in metadata.distributions():
+            name = found.name
+            yield types.SimpleNamespace(project_name=name, version=found.version, key=name.lower())
+
+    @property
+    def by_key(self) -> dict[str, types.SimpleNamespace]:
+        return {distribution.key: distribution for distribution in self}
+
+
+def _pkg_resources() -> types.ModuleType:
+    """Stands in for `pkg_resources`, which setuptools 82 no longer has.
+
+    Relies on it: `sacred/dependencies.py` and `sacred/observers/mongo.py`, which import it at
+    their top. It is used where there is a real one, too: importing that takes 0.08 of the 0.2 s
+    of `import sacred` (medians of 6, 2026-11) and prints a notice of deprecation. Can go with a
+    release that reads `importlib.metadata` (IDSIA/sacred#945).
+    """
+    module = types.ModuleType("pkg_resources", "Stand-in for sacred 0.8.7 alone.")
+    module.working_set = _WorkingSet()
+
+    def resource_filename(package: str, name: str) -> str:
+        folder = importlib.util.find_spec(package).submodule_search_locations[0]
+        return os.path.join(folder, name)
+
+    module.resource_filename = resource_filename
+    return module
+
+
+@contextlib.contextmanager
+def _stand_ins() -> Iterator[None]:
+    """Lends sacred what it imports, and takes it away: others find the real modules, or none.
+
+    pandas is hidden: `sacred.optional` imports it wherever it is installed (0.3 s), to write data
+    frames into a record. A configuration here is text and numbers.
+    """
+    lent = {"pkg_resources": _pkg_resources(), "pandas": None}
+    lent = {name: module for name, module in lent.items() if name not in sys.modules}
+    sys.modules.update(lent)
+    lacks_loader = not hasattr(pkgutil, "find_loader")
+    if lacks_loader:
+        pkgutil.find_loader = _find_loader
+    try:
+        yield
+    finally:
+        for name in lent:
+            del sys.modules[name]
+        if lacks_loader:
+            del pkgutil.find_loader
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Imports create long-lived objects only: collecting during them costs start-up time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+        gc.freeze()  # later collections pass over what was imported
+
+
+# `datetime.utcnow` in sacred/run.py, sacred/metrics_logger.py (deprecated since Python 3.12) and
+# `pkgutil.find_loader` (up to 3.13) tell the user of this project nothing.
+warnings.filterwarnings("ignore", category=DeprecationWarning, module="sacred")
+with _without_collection(), _stand_ins():
+    from docopt import DocoptExit
+    from sacred import SETTINGS, Experiment
+    from sacred.config import ConfigDict, ConfigScope, load_config_file
+    from sacred.observers import RunObserver
+    from sacred.run import Run
+    from sacred.serializer import flatten
+    from sacred.utils import (
+        SacredInterrupt,
+        apply_backspaces_and_linefeeds,
+        iterate_flattened,
+    )
+
+__all__ = [
+    "ConfigDict",
+    "ConfigScope",
+    "RunObserver",
+    "TerminalExperiment",
+    "as_json",
+    "dotted",
+    "load_config_file",
+    "option_refusals",
+    "spare_guesses",
+]
+
+# -- Settings: public, and documented under "Settings" --------------------------------------------
+
+SETTINGS.CAPTURE_MODE = "sys"  # "fd" turns the terminal into a pipe: no bar, lost lines
+SETTINGS.CONFIG.READ_ONLY_CONFIG = False  # a read-only dict in a checkpoint cannot be loaded again
+SETTINGS.DISCOVER_SOURCES = "none"  # `runs/folder.py` stores sources and versions, and only when
+SETTINGS.DISCOVER_DEPENDENCIES = "none"  # a run starts: sacred does it while the package imports
+
+# -- Configuration --------------------------------------------------------------------------------
+
+
+def dotted(config: dict) -> dict[str, object]:
+    """A nested configuration as dotted key -> value.
+
+    `sacred.utils.iterate_flattened` is not documented. It decides what `print_config` calls a
+    key; an own version of it would be ten lines.
+    """
+    return dict(iterate_flattened(config))
+
+
+def spare_guesses(summary):
+    """Takes additions and changes of type out of a summary: our checks judge them, not sacred.
+
+    Args:
+        summary: what a `ConfigScope` or `ConfigDict` returns.
+
+    `sacred.initialize.create_run` raises ConfigAddedError for `ConfigSummary.added` where a
+    command takes `_config`, and warns of `typechanged`; both know nothing of the signatures that
+    a group feeds. Neither attribute is documented. Can go with a setting that turns these off.
+    """
+    summary.modified |= summary.added
+    summary.added, summary.typechanged = set(), {}
+    return summary
+
+
+def as_json(content):
+    """What `json.dump` can write of an object, in sacred's form (tuples, times: by jsonpickle).
+
+    `sacred.serializer.flatten` is not documented; sacred's file observer writes by it, and runs
+    of all versions of this project are to read alike.
+    """
+    return flatten(content)
+
+
+# -- The command line -----------------------------------------------------------------------------
+
+
+def option_refusals():
+    """Turns what sacred's own options say against their values (`-P abc`) into one line.
+
+    `sacred/commandline_options.py` raises plain ValueErrors and RuntimeErrors: what tells them
+    from bugs is the file that raises them. Can go when they are SacredErrors.
+    """
+    path = os.path.join("sacred", "commandline_options.py")
+    return refusals("option", (ValueError, RuntimeError), raised_in=path)
+
+
+class _PastSacred(BaseException):
+    """Carries a refusal through `Experiment.run_commandline`, to whose caller it belongs.
+
+    sacred catches each Exception there: a SacredError is printed as sacred likes it, any other
+    with a traceback. A UserError is no SacredError, since making one must not import sacred.
+    """
+
+    def __init__(self, refusal: UserError):
+        self.refusal = refusal
+
+
+class _RecordedInterrupt(Interrupted, SacredInterrupt):
+    """An `Interrupted` that `sacred.run.Run.__call__` records as INTERRUPTED, and not as FAILED."""
+
+
+# What is printed of it is the name of the class that it stands for.
+_RecordedInterrupt.__name__ = _RecordedInterrupt.__qualname__ = Interrupted.__name__
+_RecordedInterrupt.__module__ = Interrupted.__module__
+
+
+def _interruptible(function):
+    """Lets a command end by `Interrupted`.
+
+    `sacred.run.Run.__call__` knows SacredInterrupt ("custom interrupts" in its documentation) and
+    KeyboardInterrupt. `wraps` keeps `prefix` and `signature`, which `Run._emit_started` reads.
+    """
+
+    @functools.wraps(function)
+    def command(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except Interrupted as interrupt:
+            trace = interrupt.__traceback__
+            raise _RecordedInterrupt(str(interrupt)).with_traceback(trace) from None
+
+    return command
+
+
+class TerminalExperiment(Experiment):
+    """A sacred experiment as a person at the terminal wants it: refusals are one line.
+
+    Subclasses override `run_checked`, `refuse_command` and `misunderstood`.
+    """
+
+    _from_terminal = False
+
+    @classmethod
+    def make(cls, name: str, base_dir: str, doc: str) -> TerminalExperiment:
+        """An experiment whose records and messages are ours.
+
+        `sacred.experiment.Experiment` and `sacred.ingredient.Ingredient` look for their caller
+        by `inspect.stack`, which reads the source of every frame: a quarter of `train help`. For
+        as long as they do, it is replaced by what they use of it: entry 1, the caller's frame.
+        """
+        everything = inspect.stack
+        inspect.stack = lambda: [(sys._getframe(depth),) for depth in (2, 3)]
+        try:
+            ex = cls(name, base_dir=base_dir, save_git_info=False)
+        finally:
+            inspect.stack = everything
+        ex.doc = doc
+        # For other observers (`-F`), and documented; `runs/folder.py` has its own.
+        ex.captured_out_filter = apply_backspaces_and_linefeeds
+        return ex
+
+    def run(self, *args, **kwargs):
+        """What sacred's `run_commandline` calls, and `evaluate runs=all` for each of its runs."""
+        from_terminal, self._from_terminal = self._from_terminal, False
+        try:
+            return self.run_checked(*args, **kwargs)
+        except UserError as refusal:
+            if from_terminal:
+                raise _PastSacred(refusal) from None
+            raise
+
+    def run_checked(self, command_name=None, config_updates=None, named_configs=(), **kwargs):
+        """As sacred's `run`."""
+        return super().run(command_name, config_updates, named_configs, **kwargs)
+
+    def run_commandline(self, argv=None):
+        argv = [str(word) for word in (sys.argv if argv is None else argv)]
+        self._from_terminal = True
+        try:
+            return super().run_commandline(argv)
+        except DocoptExit:  # by docopt-ng, with a usage of a program "dummy"
+            error = self.misunderstood(argv[1:])
+        except _PastSacred as carrier:
+            error = carrier.refusal
+        except UserError as refusal:
+            error = refusal
+        finally:
+            self._from_terminal = False
+        sys.exit(f"{type(error).__name__}: {error}")
+
+    def misunderstood(self, words: list[str]) -> UserError:
+        """The refusal of words that are no command, option or `with ...`."""
+        known = {flag for option in self.all_cli_options for flag in option.get_flags()}
+        stray = [word for word in words if word.partition("=")[0] not in known]
+        return UserError(f"{' '.join(stray)!r} is not understood")
+
+    def refuse_command(self, name: str | None) -> None:
+        """Raises a UserError if this is no command."""
+
+    def _check_command(self, cmd_name):
+        """`Experiment.run_commandline` calls this before all else; its own prints the usage."""
+        self.refuse_command(cmd_name)
+
+    def get_usage(self, program_name=None):
+        """`Experiment.get_usage` shows a path relative to `base_dir`: makes that the command."""
+        return super().get_usage(os.path.join(self.base_dir, self.path))
+
+    def _create_run(self, *args, **kwargs) -> Run:
+        """`Experiment.run` calls this before `Run.__call__`: the only place between the two."""
+        run = super()._create_run(*args, **kwargs)
+        run.main_function = _interruptible(run.main_function)
+        if run.capture_mode is None and any(_is_sacreds(observer) for observer in run.observers):
+            run.capture_mode = "sys"  # "fd" turns the terminal into a pipe: no bar, lost lines
+        return run
+
+
+def _is_sacreds(observer: RunObserver) -> bool:
+    return type(observer).__module__.startswith("sacred.")
+
+
+class SacredsWords(logging.Filter):
+    """Drops sacred's messages about what the error line or the run's folder says better.
+
+    `Run._emit_failed`, `_emit_interrupted` and `warn_if_unobserved` begin with these words; each
+    goes through the experiment's logger, and none can be turned off by itself.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(("Failed", "Aborted", "No observers have"))

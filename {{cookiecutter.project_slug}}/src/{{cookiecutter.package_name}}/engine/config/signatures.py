@@ -1,0 +1,81 @@
+"""Arguments of the classes that the configuration feeds, from their source text or signature."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import re
+from functools import cache
+from pathlib import Path
+
+from ..errors import UserError
+from ..plugins import find, source
+
+OUTSIDE = {  # group of the configuration -> module and class that it feeds
+    "trainer_args": ("pytorch_lightning", "trainer/trainer.py", "Trainer"),
+    "dataloader_args": ("torch", "utils/data/dataloader.py", "DataLoader"),
+}
+# Arguments that are real but not the configuration's to set.
+RUNNERS_OWN = {"dataset_args": {"split"}, "dataloader_args": {"dataset"}}
+# Objects, which no text can stand for: the runner sets them; None is what they are by default.
+OBJECTS = {"sampler", "batch_sampler", "collate_fn", "generator", "worker_init_fn"}
+
+
+def argument_names(group: str, class_name: str | None = None) -> set[str] | None:
+    """Arguments of the class that a group feeds, from its source; None if that cannot tell."""
+    if group in OUTSIDE:
+        package, file, class_name = OUTSIDE[group]
+        path = Path(importlib.util.find_spec(package).submodule_search_locations[0], file)
+        module = _beginning(path, class_name)
+    else:
+        module = source(find(group.removesuffix("_args"), class_name))
+    body = next(n.body for n in module.body if getattr(n, "name", None) == class_name)
+    for node in body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            if node.args.kwarg:
+                return None
+            names = {a.arg for a in (*node.args.args[1:], *node.args.kwonlyargs)}
+            return names - RUNNERS_OWN.get(group, set())
+    return None  # inherited: the check after the import sees it
+
+
+@cache
+def _beginning(path: Path, class_name: str) -> ast.Module:
+    """A class up to the end of its `__init__`: the whole of a large file takes long to parse."""
+    method = r"    (?:@.*\n    )*def (?!__init__)"
+    pattern = rf"^class {class_name}\b(?:.*\n)*?    def __init__\((?:.*\n)*?(?={method}|\S|\Z)"
+    return ast.parse(re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE)[0])
+
+
+def complete(group: str, cls: type, values: dict, known_by: object = None) -> dict:
+    """Every argument of `cls`: as configured, else as another object knows it, else the default.
+
+    Args:
+        group: of the configuration, for the refusal.
+        cls: a plug-in.
+        values: what the configuration sets.
+        known_by: a dataset, whose attributes (`num_classes`, ...) are arguments of the model.
+
+    Raises:
+        UserError: an argument is required and nobody has it.
+    """
+    completed, missing = {}, []
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if name in RUNNERS_OWN.get(group, ()) or parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        if name in values:
+            completed[name] = values[name]
+        elif hasattr(known_by, name) and not callable(getattr(known_by, name)):
+            completed[name] = getattr(known_by, name)
+        elif parameter.default is not parameter.empty:
+            completed[name] = parameter.default
+        else:
+            missing.append(name)
+    if missing:
+        also = f" and {type(known_by).__name__} does not know" if known_by is not None else ""
+        raise UserError(
+            f"{group}: {cls.__name__} needs {', '.join(map(repr, missing))}, which the "
+            f"configuration does not set{also}"
+        )
+    return values | completed

@@ -1,0 +1,1 @@
+"""Finished runs made readable: tables, statistics, pages."""

@@ -1,0 +1,91 @@
+"""Whether two runs differ on the same test examples, or only by the choice of these."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import UserError
+from .outcome import Outcome, read_json, read_per_example
+
+
+def paired_bootstrap(differences: np.ndarray, resamples: int = 2000) -> np.ndarray:
+    """95 % intervals of the means of paired differences, by the percentile method.
+
+    The pairs are resampled, so that what makes an example hard for both runs cancels out. Source:
+    Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
+
+    Args:
+        differences: of N examples in M metrics, `(N, M)`.
+        resamples: of N examples each; always the same ones.
+
+    Returns:
+        lower and upper ends, `(2, M)`.
+    """
+    generator, size = np.random.default_rng(1993), len(differences)
+    means = [differences[generator.integers(size, size=size)].mean(0) for _ in range(resamples)]
+    return np.percentile(means, [2.5, 97.5], axis=0)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """How much larger a metric is in one run than in another, on the same test examples."""
+
+    metric: str
+    difference: float
+    low: float
+    high: float
+    runs: tuple[str, str]  # the second is subtracted
+    examples: int
+
+    def __str__(self) -> str:
+        if not math.isfinite(self.high - self.low):
+            verdict = "neither inside nor outside: not all values are finite"
+        elif self.low <= 0 <= self.high:
+            verdict = "inside: no difference shown"
+        else:
+            verdict = "outside: they differ"
+        return (
+            f"{self.metric}: {' - '.join(self.runs)} = {self.difference:+.4f} "
+            f"[{self.low:+.4f}, {self.high:+.4f}], zero is {verdict}"
+        )
+
+
+def intervals(first: Outcome, other: Outcome) -> list[Interval]:
+    """`other` less `first`, for each metric that both have for each test example.
+
+    Raises:
+        UserError: why they cannot be compared.
+    """
+    both, what = (other, first), f"{other.name} - {first.name}: no interval, because"
+    for outcome in both:
+        if outcome.evaluation is None:
+            raise UserError(f"{what} {outcome.name} is not evaluated")
+    if _test_set(first) != _test_set(other):
+        raise UserError(f"{what} their test sets or evaluators are not the same")
+    files = [outcome.evaluation / "per_example.csv" for outcome in both]
+    if missing := [str(file) for file in files if not file.exists()]:
+        raise UserError(f"{what} there is no {' and no '.join(missing)}: evaluate again")
+    tables = [read_per_example(file) for file in files]
+    names = [name for name in tables[0] if name in tables[1]]
+    if not names:
+        raise UserError(f"{what} they have no metric in common for each example")
+    ours, theirs = (np.column_stack([table[name] for name in names]) for table in tables)
+    if len(ours) != len(theirs) or not len(ours):
+        raise UserError(f"{what} they have {len(ours)} and {len(theirs)} test examples")
+    with np.errstate(invalid="ignore"):  # where an example's loss is infinite
+        differences = ours - theirs
+        ends = paired_bootstrap(differences)
+        columns = zip(names, differences.mean(0).tolist(), *ends.tolist(), strict=True)
+    return [Interval(*column, (other.name, first.name), len(ours)) for column in columns]
+
+
+def _test_set(outcome: Outcome) -> tuple:
+    """What is equal for two evaluations on the same examples (besides how many there are)."""
+    config, info = (read_json(outcome.evaluation / name) for name in ("config.json", "info.json"))
+    # Where no files tell what the data are, the arguments do.
+    told_by = info.get("fingerprint") or info.get("dataset_args")
+    dataset = outcome.run.config["dataset_name"]
+    return config.get("evaluator_name"), dataset, info.get("data"), told_by

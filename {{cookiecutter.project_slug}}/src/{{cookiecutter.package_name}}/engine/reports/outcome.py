@@ -1,0 +1,166 @@
+"""How a run went, as its folder tells. Without torch."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from ..config.compose import flat
+from ..errors import UserError
+from ..runs.stored import Run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run went.
+
+    Attributes:
+        settings: dotted key -> value: the configuration, with every default of model and dataset
+            spelled out, and what the data were.
+        curves: metric -> a (epoch, value) for each time that it was measured.
+        epochs: epochs done.
+        best: best value of the monitored metric so far, or NaN.
+        seconds: duration of all attempts together.
+        evaluation: folder of the newest finished evaluation, or None.
+        results: of that evaluation; the evaluator's first result is the first.
+    """
+
+    run: Run
+    status: str
+    settings: dict[str, object]
+    curves: dict[str, list[tuple[float, float]]]
+    epochs: int
+    best: float
+    seconds: float
+    evaluation: Path | None
+    results: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def monitor(self) -> str:
+        return self.run.config["monitor"]
+
+    @property
+    def last(self) -> dict[str, float]:
+        """Metric of the training -> its last value."""
+        return {name: points[-1][1] for name, points in self.curves.items() if points}
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Best, last and test values, by names that tell which is which."""
+        last = {f"last {name}": value for name, value in self.last.items()}
+        return {f"best {self.monitor}": self.best} | last | self.results
+
+
+def read_outcome(run: Run) -> Outcome:
+    """Reads how a run went.
+
+    Raises:
+        UserError: a file is not what a run writes; it is named.
+    """
+    known = ("model_args", "dataset_args", "data", "fingerprint")
+    with _reading(run.path / "config.json"):
+        configured = settings(run.config) | settings({k: run.info.get(k, {}) for k in known})
+    with _reading(run.path / "metrics.json"):
+        curves, epochs = _curves(run.path / "metrics.json")
+    with _reading(run.path / "run.json"):
+        status, seconds, best = run.status, _seconds(run), run.best
+    if math.isnan(best):  # it has not ended
+        values = [value for _, value in curves.get(run.config["monitor"], ()) if value == value]
+        choose = max if run.config.get("monitor_mode") == "max" else min
+        best = choose(values, default=math.nan)
+    evaluation, results = _newest_evaluation(run.path / "evaluations")
+    return Outcome(run, status, configured, curves, epochs, best, seconds, evaluation, results)
+
+
+@contextlib.contextmanager
+def _reading(file: Path):
+    """Names the file in which something is not what a run writes."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise UserError(f"{file} is damaged: {error!r}") from None
+
+
+def read_json(file: Path) -> dict:
+    with _reading(file):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise TypeError("not an object")
+        return content
+
+
+def settings(config: Mapping) -> dict[str, object]:
+    """A configuration as dotted key -> value, less what does not tell runs apart."""
+    return {key: value for key, value in flat(config).items() if key != "log_dir" and value != {}}
+
+
+def _curves(file: Path) -> tuple[dict[str, list[tuple[float, float]]], int]:
+    """The metrics over the epochs, and how many of these were done."""
+    if not file.exists():  # the run ended before its first epoch
+        return {}, 0
+    metrics = {
+        name: list(zip(entry["steps"], map(float, entry["values"]), strict=True))
+        for name, entry in read_json(file).items()
+    }
+    epoch_at = dict(metrics.pop("epoch", ()))
+    curves = {
+        name: [(epoch_at.get(step, i), value) for i, (step, value) in enumerate(points, 1)]
+        for name, points in metrics.items()
+    }
+    longest = max(map(len, curves.values()), default=0)
+    return curves, int(list(epoch_at.values())[-1]) if epoch_at else longest
+
+
+def _seconds(run: Run) -> float:
+    """Duration of all attempts together; of one that did not see its end, until the last sign."""
+    total = 0.0
+    for attempt in run.attempts:
+        start, stop = attempt["start_time"], attempt["stop_time"]
+        if not stop and attempt is run.attempts[-1]:
+            stop = run.record.get("heartbeat")
+        if start and stop:
+            passed = datetime.fromisoformat(stop) - datetime.fromisoformat(start)
+            total += max(0.0, passed.total_seconds())
+    return total
+
+
+def _newest_evaluation(folder: Path) -> tuple[Path | None, dict[str, float]]:
+    """Folder and results of the newest finished evaluation."""
+    paths = [file.parent for file in folder.glob("*/run.json")]
+    for path in sorted(paths, key=lambda p: (len(p.name), p.name), reverse=True):
+        if read_json(path / "run.json").get("status") == "COMPLETED":
+            results = read_json(path / "results.json")
+            with _reading(path / "results.json"):
+                return path, {name: float(value) for name, value in results.items()}
+    return None, {}
+
+
+def write_per_example(file: Path, columns: Mapping[str, Sequence[float]]) -> None:
+    """Writes one row for each test example; the columns are as long as each other."""
+    rows = zip(*columns.values(), strict=True)
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        table = csv.writer(opened)
+        table.writerow(columns)
+        table.writerows(map(float, row) for row in rows)
+
+
+def read_per_example(file: Path) -> dict[str, np.ndarray]:
+    """Metric -> a number for each test example, `(N,)` float64."""
+    with _reading(file), file.open(newline="", encoding="utf-8") as opened:
+        names, *rows = csv.reader(opened)
+        values = np.array(rows, dtype=float).reshape(-1, len(names))
+        return dict(zip(names, values.T, strict=True))

@@ -1,0 +1,1 @@
+"""One stored run: written, locked, found, read, rebuilt, resumed."""

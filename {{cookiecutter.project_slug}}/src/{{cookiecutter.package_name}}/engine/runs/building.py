@@ -1,0 +1,64 @@
+"""Makes the configured dataset and model, as they are trained, evaluated and rebuilt."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from pytorch_lightning import LightningModule
+
+from ..config.signatures import complete
+from ..contracts import SplitDataset
+from ..errors import refusals
+from ..plugins import load
+
+
+def prepare_dataset(cls: type[SplitDataset], values: dict[str, Any]) -> dict[str, Any]:
+    """Lets a dataset class fetch or check its data; returns all its arguments, resolved.
+
+    Raises:
+        UserError: an argument is missing, or the class refuses one.
+    """
+    values = complete("dataset_args", cls, values)
+    wanted = inspect.signature(cls.prepare).parameters
+    with refusals(f"dataset_args: {cls.__name__}"):
+        resolved = cls.prepare(**{key: values[key] for key in wanted if key in values})
+    return values | (resolved or {})
+
+
+def make_splits(
+    name: str, values: dict[str, Any], *splits: str
+) -> tuple[dict[str, Any], list[SplitDataset]]:
+    """The resolved arguments of a dataset class, and its splits.
+
+    Args:
+        name: of the class.
+        values: arguments as configured.
+        splits: "train", "val" or "test".
+
+    Raises:
+        UserError: what the class says against its arguments or its data.
+    """
+    cls = load("dataset", name)
+    values = prepare_dataset(cls, values)
+    with refusals(f"dataset_args: {name}"):
+        return values, [cls(split, **values) for split in splits]
+
+
+def make_model(
+    name: str, values: dict[str, Any], dataset: SplitDataset
+) -> tuple[dict[str, Any], LightningModule]:
+    """The complete arguments of a model class, and a new model.
+
+    Args:
+        name: of the class.
+        values: arguments as configured.
+        dataset: supplies arguments that it knows (`num_classes`, ...).
+
+    Raises:
+        UserError: what the class says against its arguments.
+    """
+    cls = load("model", name)
+    values = complete("model_args", cls, values, known_by=dataset)
+    with refusals(f"model_args: {name}"):
+        return values, cls(**values)

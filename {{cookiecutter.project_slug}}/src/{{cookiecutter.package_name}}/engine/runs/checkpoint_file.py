@@ -1,0 +1,75 @@
+"""Checkpoint files: written whole or not at all, and read without running what is in them."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+
+from ..errors import UserError
+
+
+class DamagedError(UserError):
+    """A checkpoint that is cut off or has been altered."""
+
+    __module__ = "builtins"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the old checkpoint, and puts the new one in its place when it is on disk.
+
+    Lightning's own way goes through the folder of temporary files, which may be on another file
+    system: there the last step is a copy, and a kill leaves both files.
+    """
+
+    def save_checkpoint(self, checkpoint, path, storage_options=None):
+        path = Path(path)
+        part = path.with_name(f"{path.name}.tmp")
+        try:
+            with part.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # the new name, too
+            finally:
+                os.close(folder)
+        except (OSError, RuntimeError) as error:
+            part.unlink(missing_ok=True)
+            # torch hides what the file system said behind its own complaint.
+            cause = error.__context__ if isinstance(error.__context__, OSError) else error
+            kept = "; what was saved there before is kept" if path.exists() else ""
+            raise UserError(f"{path} could not be written ({cause}){kept}") from error
+
+
+def read_checkpoint(path: Path) -> dict:
+    """The content of a checkpoint on the CPU: weights and plain values.
+
+    Raises:
+        DamagedError: the file is not what was once written.
+        UserError: it holds objects that would have to be built by code.
+    """
+    is_whole = zipfile.is_zipfile(path)
+    try:
+        if is_whole:
+            with zipfile.ZipFile(path) as archive:
+                if (broken := archive.testzip()) is not None:
+                    raise DamagedError(f"{path} is damaged: {broken} in it has changed")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        if not is_whole:
+            raise DamagedError(
+                f"{path} is damaged, or no checkpoint but objects that could run code ({error})"
+            ) from error
+        raise UserError(
+            f"{path} is not loaded: it holds objects that could run code; checkpoints hold "
+            f"weights and plain values only ({error})"
+        ) from error
+    except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, KeyError, EOFError) as error:
+        raise DamagedError(f"{path} is damaged: {error or 'it is empty'}") from error

@@ -1,0 +1,38 @@
+"""Files of a run: JSON that is replaced as a whole, and what it can hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+
+def write_json(path: Path, content) -> None:
+    """Replaces a JSON file as a whole: a kill or a full disk leaves the old one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    part = path.with_name(f"{path.name}.{threading.get_ident()}.tmp")
+    try:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def plain(**groups) -> dict:
+    """What a record can hold of some values: JSON's types; tuples as lists, other objects not."""
+
+    def convert(value):
+        if isinstance(value, dict):
+            return {str(k): convert(v) for k, v in value.items() if _is_plain(v)}
+        return [convert(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+    return convert(groups)
+
+
+def _is_plain(value) -> bool:
+    return value is None or isinstance(value, (str, int, float, dict, list, tuple))

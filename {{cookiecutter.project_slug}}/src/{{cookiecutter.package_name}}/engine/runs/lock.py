@@ -1,0 +1,56 @@
+"""A run's folder belongs to one process at a time, by a lock that dies with the process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+from ..errors import UserError, refusals
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing tells there that two processes resume one run
+    fcntl = None
+
+
+def lock(path: Path):
+    """Locks a run's folder; the lock ends with the returned file, or with the process.
+
+    Raises:
+        UserError: another process has it; it is named. Or the folder cannot be written.
+    """
+    with refusals("run", (OSError,)):
+        file = (path / "lock").open("a+", encoding="utf-8")
+    for pause in (0.1, 0.1, 0):  # whoever looks whether a run is alive has the lock for a moment
+        try:
+            _flock(file, exclusive=True)
+            break
+        except OSError:
+            time.sleep(pause)
+    else:
+        file.seek(0)
+        raise UserError(f"{path.parent.name}/{path.name} is being trained by {file.read()}")
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}")
+    file.flush()
+    return file
+
+
+def is_locked(path: Path) -> bool:
+    try:
+        with (path / "lock").open(encoding="utf-8") as file:
+            _flock(file, exclusive=False)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _flock(file, exclusive: bool) -> None:
+    # fcntl's own locks, not those of the filelock library: worker processes, which may outlive a
+    # killed training by some seconds, do not inherit them.
+    if fcntl:
+        fcntl.lockf(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)

@@ -1,0 +1,144 @@
+"""A run on disk, as its folder tells.
+
+`<log_dir>/<ModelName>/<id>/` is a run; `<run>/evaluations/<n>/` is one of its evaluations. Both
+are written by the observer in folder.py. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import socket
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ..errors import UserError
+from ..plugins import PACKAGE
+from .lock import is_locked
+
+SILENCE_S = 60  # of a heartbeat every ten seconds, after which a run elsewhere counts as dead
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stored run, as its folder tells."""
+
+    path: Path
+    record: dict  # run.json
+    config: dict  # config.json, as configured
+    info: dict  # info.json: arguments with every default spelled out, data
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.parent.name}/{self.path.name}"
+
+    @property
+    def status(self) -> str:
+        """As recorded; DEAD where the record says RUNNING and the process is gone."""
+        if self.record["status"] != "RUNNING" or is_locked(self.path):
+            return self.record["status"]
+        beat = self.record.get("heartbeat") or self.record.get("start_time")
+        if self.attempts[-1].get("host") != socket.gethostname() and isinstance(beat, str):
+            # Not every shared file system shows the locks of other machines.
+            with contextlib.suppress(ValueError):  # the file may have been edited by hand
+                silence = datetime.now(timezone.utc) - datetime.fromisoformat(f"{beat}+00:00")
+                if silence.total_seconds() < SILENCE_S:
+                    return "RUNNING"
+        return "DEAD"
+
+    @property
+    def attempts(self) -> list[dict]:
+        """Start, stop, host, status and the reason for it, of the run and each resumption."""
+        keys = ("start_time", "stop_time", "status")
+        return self.record.get("attempts") or [{key: self.record.get(key) for key in keys}]
+
+    def own_config(self) -> dict:
+        """Its configuration with every default of model and data spelled out and settled."""
+        settled = {
+            key: self.info[key] for key in ("model_args", "dataset_args") if key in self.info
+        }
+        return self.config | {"model_name": self.path.parent.name} | settled
+
+    def evaluators(self) -> set[str]:
+        """Names of the evaluators that have finished an evaluation of it."""
+        names = set()
+        for results in self.path.glob("evaluations/*/results.json"):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                config = json.loads(results.with_name("config.json").read_text(encoding="utf-8"))
+                names.add(config.get("evaluator_name"))
+        return names
+
+    def changed_sources(self) -> list[str]:
+        """Sources of the project that are not what they were when the run began."""
+        then = {p.relative_to(self.path / "sources"): p for p in self.path.glob("sources/**/*.py")}
+        now = {p.relative_to(PACKAGE.parent): p for p in PACKAGE.rglob("*.py")}
+        both = then.keys() & now.keys()
+        changed = {p for p in both if then[p].read_bytes() != now[p].read_bytes()}
+        return sorted(p.as_posix() for p in changed | (then.keys() ^ now.keys()))
+
+    @property
+    def best(self) -> float:
+        """Best value of the monitored metric, or NaN."""
+        value = (self.record.get("result") or {}).get(f"best_{self.config['monitor']}")
+        return value if isinstance(value, float) else math.nan
+
+    @property
+    def measure(self) -> tuple:
+        """Dataset, metric and mode: runs that share them can be compared by `best`."""
+        return tuple(self.config.get(key) for key in ("dataset_name", "monitor", "monitor_mode"))
+
+    def checkpoint(self) -> Path:
+        """The best checkpoint, or the last where nothing was validated."""
+        for name in ("best.ckpt", "last.ckpt"):
+            path = self.path / "checkpoints" / name
+            if path.is_file():
+                return path
+        raise UserError(f"run {self.name} ({self.status}) has left no checkpoint")
+
+    def checkpoints(self) -> list[Path]:
+        """All its checkpoints, `last.ckpt` first, then from new to old."""
+        paths = self.path.glob("checkpoints/*.ckpt")
+        return sorted(paths, key=lambda p: (p.name == "last.ckpt", p.stat().st_mtime), reverse=True)
+
+
+def read_run(path: Path) -> Run:
+    """Reads the run in folder `path`.
+
+    Raises:
+        UserError: a file is missing or is no JSON of a run; it is named.
+    """
+    files = {}
+    for name in ("run.json", "config.json", "info.json"):
+        file = path / name
+        try:
+            files[name] = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(files[name], dict):
+                raise ValueError("not an object")
+        except FileNotFoundError:
+            if name == "info.json":  # a run that failed early has none
+                files[name] = {}
+                continue
+            raise UserError(f"{path} is no run: it has no {name}") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{file} cannot be read: {error}") from None
+    for name, key, kind, default in (
+        ("run.json", "status", str, None),
+        ("run.json", "attempts", list, []),
+        ("config.json", "monitor", str, None),
+        ("config.json", "dataset_name", str, None),
+        ("config.json", "dataset_args", dict, None),
+        ("info.json", "dataset_args", dict, {}),
+        ("info.json", "model_args", dict, {}),
+    ):
+        if not isinstance(files[name].get(key, default), kind):
+            raise UserError(
+                f"{path / name} is not of a training run: its {key!r} is missing or of another kind"
+            )
+    for attempt in files["run.json"].get("attempts", []):
+        if not isinstance(attempt, dict) or not isinstance(attempt.get("status"), str):
+            raise UserError(
+                f"{path / 'run.json'} is not of a training run: {attempt!r} is no attempt"
+            )
+    return Run(path, files["run.json"], files["config.json"], files["info.json"])

@@ -1,0 +1,1 @@
+"""Around and inside trainer.fit: loaders, callbacks, checkpoints, stopping."""

@@ -1,0 +1,23 @@
+"""Refuses a mistyped `monitor` before the first step, not after the first epoch."""
+
+from __future__ import annotations
+
+from pytorch_lightning import Callback
+
+from ..errors import unknown
+
+
+class MonitorExists(Callback):
+    """Looks for the monitored metric among those of Lightning's sanity check of validation.
+
+    Args:
+        monitor: its name. One that begins with "train" is logged only later and is let pass.
+    """
+
+    def __init__(self, monitor: str):
+        self.monitor = monitor
+
+    def on_sanity_check_end(self, trainer, pl_module):
+        metrics = trainer.callback_metrics
+        if metrics and self.monitor not in metrics and not self.monitor.startswith("train"):
+            raise unknown("monitor: metric", self.monitor, metrics)

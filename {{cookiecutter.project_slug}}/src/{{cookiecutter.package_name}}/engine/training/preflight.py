@@ -1,0 +1,137 @@
+"""Refuses what cannot train or be evaluated, in one line, before a run has a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..config.checks import check_names, check_plug_ins, check_types
+from ..config.compose import flat
+from ..config.invocation import Invocation
+from ..errors import UserError, refusals
+from ..plugins import import_lightning, load
+from ..processes import launched
+from ..runs.files import plain
+from ..runs.finding import find_run, run_of_checkpoint
+from ..runs.folder import RunFolder
+from ..runs.stored import Run
+
+
+def check_training(invocation: Invocation, config: dict[str, Any]) -> dict[str, Any]:
+    """Refuses what cannot train; gives the run its observer.
+
+    Args:
+        invocation: of `train` or `reproduce`.
+        config: its resolved configuration.
+
+    Returns:
+        what torchrun or SLURM has decided, for the configuration.
+
+    Raises:
+        UserError: names the argument and what it takes.
+    """
+    check_plug_ins(invocation.defaults, config)
+    started = _started_elsewhere(invocation)
+    config["trainer_args"].update(started)
+    _check_ranges(config)
+    changes, recorded = _changes(invocation, config)
+    resumed = invocation.resumed
+    finished = resumed and resumed.run.status == "COMPLETED" and not resumed.checkpoint
+    if finished and not changes:
+        raise UserError(
+            f"{resumed.run.name} is complete: to train it further, say how far, as in "
+            "trainer_args.max_epochs=10"
+        )
+    _check_arguments(config)
+    basedir = Path(config["log_dir"], config["model_name"])
+    observer = RunFolder(basedir, resumed and resumed.run, changes, recorded)
+    invocation.experiment.observers[:] = [observer]
+    return {"trainer_args": started}
+
+
+def _started_elsewhere(invocation: Invocation) -> dict[str, int]:
+    """What torchrun or SLURM has decided about the processes, where the user has not."""
+    overrides = invocation.overrides.get("trainer_args", {})
+    return {key: value for key, value in launched().items() if key not in overrides}
+
+
+def _check_ranges(config: dict[str, Any]) -> None:
+    if config["threads"] < 1:
+        raise UserError(f"threads={config['threads']} does not fit: it takes 1 or more")
+    if config["checkpoint_every_s"] < 0:
+        raise UserError("checkpoint_every_s does not fit: it takes 0 or more seconds")
+    patience = config["early_stopping_patience"]
+    if patience is not None and patience < 0:
+        raise UserError(f"early_stopping_patience={patience} does not fit: it takes 0 or more")
+
+
+def _changes(
+    invocation: Invocation, config: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """What differs from the run that is resumed or reproduced, and the configuration to record.
+
+    That is the run's as it was configured, with the changes: what its plug-ins resolved when the
+    run began is in its info.json.
+    """
+    run: Run | None = invocation.reproduced
+    if invocation.resumed:
+        run = invocation.resumed.run
+    if run is None:
+        return {}, None
+    before, now = flat(run.own_config()), flat(config)
+    absent = object()
+    changes = {key: value for key, value in now.items() if before.get(key, absent) != value}
+    changes.pop("log_dir", None)
+    recorded = plain(**run.config)
+    for key, value in changes.items():
+        group, _, name = key.rpartition(".")
+        (recorded.setdefault(group, {}) if group else recorded)[name] = value
+    return changes, recorded
+
+
+def _check_arguments(config: dict[str, Any]) -> None:
+    """What only the classes themselves can tell; imports torch."""
+    import_lightning()
+    from pytorch_lightning import Trainer
+    from torch.utils.data import DataLoader
+
+    from .trainer import make_trainer
+
+    for group, cls in (("trainer_args", Trainer), ("dataloader_args", DataLoader)):
+        check_types(group, cls, config[group])
+    for kind in ("model", "dataset"):
+        check_types(f"{kind}_args", load(kind, config[f"{kind}_name"]), config[f"{kind}_args"])
+    if config["compile"]:
+        from torch._inductor.cpp_builder import get_cpp_compiler
+
+        with refusals("compile", (Exception,)):
+            get_cpp_compiler()
+    # What only these two refuse: an unknown accelerator, a negative batch size.
+    with refusals("trainer_args", (Exception,)):
+        make_trainer(None, [], config["trainer_args"])
+    with refusals("dataloader_args", (Exception,)):
+        DataLoader(range(1), **config["dataloader_args"])
+
+
+def check_evaluation(invocation: Invocation, config: dict[str, Any]) -> None:
+    """Refuses what cannot be evaluated; finds the run, and gives the evaluation its observer.
+
+    Raises:
+        UserError: there is no such run, class or argument.
+    """
+    observers = invocation.experiment.observers
+    observers[:] = []
+    if config["runs"]:  # which makes an evaluation of its own for each
+        return
+    if config["checkpoint_path"]:
+        run = run_of_checkpoint(config["checkpoint_path"])
+    else:
+        run = find_run(config["log_dir"], config["run"], config["model_name"])
+        run.checkpoint()
+    dataset_name, evaluator_name = run.config["dataset_name"], config["evaluator_name"]
+    check_names("dataset_args", config["dataset_args"], dataset_name)
+    import_lightning()
+    check_types("dataset_args", load("dataset", dataset_name), config["dataset_args"])
+    check_types("evaluator_args", load("evaluator", evaluator_name), config["evaluator_args"])
+    invocation.evaluated = run
+    observers[:] = [RunFolder(run.path / "evaluations")]

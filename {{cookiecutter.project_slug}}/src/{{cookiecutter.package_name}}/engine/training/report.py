@@ -1,0 +1,55 @@
+"""What a training run records before its first step, and says and returns after its last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Trainer
+from pytorch_lightning.profilers import PassThroughProfiler
+from torch.utils.data import DataLoader
+
+from ..config.signatures import complete
+from ..contracts import SplitDataset
+from ..processes import say
+from ..runs.files import plain
+from ..runs.provenance import fingerprint, machine
+from .progress import epoch_metrics
+from .speed import SpeedReport
+from .trainer import report_profile
+
+
+def training_record(
+    dataset: SplitDataset,
+    model_args: dict[str, Any],
+    dataset_args: dict[str, Any],
+    dataloader_args: dict[str, Any],
+    trainer_args: dict[str, Any],
+) -> dict[str, Any]:
+    """What info.json says of a run: every argument with its default, data and machine."""
+    return plain(
+        model_args=model_args,
+        dataset_args=dataset_args,
+        dataloader_args=complete("dataloader_args", DataLoader, dataloader_args),
+        trainer_args=complete("trainer_args", Trainer, trainer_args),
+        data=dataset.describe(),
+        fingerprint=fingerprint(dataset.files()),
+        machine=machine(),
+    )
+
+
+def report_training(
+    trainer: Trainer, folder: Path | None, monitor: str, info: dict[str, Any]
+) -> dict[str, float]:
+    """Says how the run went; returns the metrics of its last epoch, and the best score."""
+    if not isinstance(trainer.profiler, PassThroughProfiler):
+        report_profile(trainer, folder)
+    for callback in trainer.callbacks:
+        if isinstance(callback, SpeedReport):
+            info["speed"] = callback.report
+    metrics = epoch_metrics(trainer)
+    if (best := metrics.get(f"best_{monitor}")) is not None:
+        say(f"done   best {monitor} {best:.4f}")
+    if folder:
+        say(f"run    {folder.parent.name}/{folder.name}, stored in {folder}")
+    return metrics

@@ -1,0 +1,205 @@
+"""How a training run stops: signals, dying processes, and hanging ones.
+
+phase                           | who handles it        | what happens
+--------------------------------|-----------------------|-------------------------------------------
+before `fit`: Ctrl-C, SIGTERM   | processes.listen      | KeyboardInterrupt: "train was stopped"
+`fit`, before the first step:   |                       |
+    SIGTERM (Ctrl-C is one)     | stoppable             | KeyboardInterrupt; a process that has
+                                |                       | spawned the training passes it on
+between first and last step     | StopRequest, which    | saved and stopped within one batch, on
+                                | Checkpoints asks      | every rank: Interrupted
+after the last step             | StopRequest           | nothing: the record is being completed
+another process has died        | together              | UserError in one line: the run is FAILED
+the process that started this   | EndWithParent         | this process exits; records FAILED for a
+one has died                    |                       | rank zero that no longer can
+this one hangs in a collective  | together's watch      | recorded as FAILED, then killed
+after another one has died      |                       |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from multiprocessing import active_children
+
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.strategies.launchers import subprocess_script
+from torch.distributed import DistBackendError
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+
+from ..config.invocation import Invocation
+from ..errors import Interrupted, UserError
+from ..plugins import import_lightning
+from ..processes import launched
+from ..runs.folder import record_failure
+from ..runs.stored import read_run
+
+POLL_S = 0.5
+GRACE_S = 3.0  # for a process to notice by itself, and to say it better
+GONE = "another process of the training is gone"
+
+
+class StopRequest:
+    """Whether a signal has asked this process to stop between two batches.
+
+    Attributes:
+        requested: a signal came.
+        ended: the last step is done, so that there is nothing left to stop.
+    """
+
+    requested = False
+    ended = False
+
+    def take_over(self) -> None:
+        """Replaces Lightning's handlers, which stop elsewhere, amid whatever the ranks exchange."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._request)
+
+    def _request(self, signum: int, frame: object) -> None:
+        # Spawned children ignore SIGINT: the parent handles Ctrl-C, and torch sends SIGINT to its
+        # children when the parent dies (torch/multiprocessing/spawn.py).
+        if signum == signal.SIGTERM or not multiprocessing.parent_process():
+            self.requested = not self.ended
+
+    def end(self) -> None:
+        """Nothing is left to stop."""
+        self.ended, self.requested = True, False
+
+    def is_requested(self, trainer: Trainer) -> bool:
+        """Whether any process has been asked to stop; the answer is the same in all of them."""
+        return trainer.strategy.reduce_boolean_decision(self.requested, all=False)
+
+
+@contextlib.contextmanager
+def stoppable(trainer: Trainer, request: StopRequest) -> Iterator[None]:
+    """Ctrl-C and SIGTERM make the run INTERRUPTED also before and without `Checkpoints`.
+
+    Raises:
+        Interrupted: Lightning has stopped on a signal of its own.
+    """
+
+    def stop(*_: object) -> None:
+        if spawned := [p for p in active_children() if p.name.startswith("Spawn")]:
+            for process in spawned:  # which save, stop, and thereby end this one
+                process.terminate()
+            return
+        # Lightning, while it has taken over, calls this as well: it stops by itself. A training
+        # that is failing has nothing left to stop, nor has one whose last step is done.
+        ended = request.ended or trainer.interrupted
+        if signal.getsignal(signal.SIGTERM) is stop and not ended:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, stop)
+    # Lightning stops on SIGTERM between two batches, but on Ctrl-C within one.
+    signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
+    try:
+        yield
+    except SystemExit:  # how Lightning ends on SIGTERM
+        raise Interrupted(f"train was stopped at step {trainer.global_step}") from None
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+
+
+class EndWithParent(Callback):
+    """Ends a process that Lightning has started when the one that started it is gone."""
+
+    def __setstate__(self, state):
+        import_lightning()  # a spawned process, before Lightning speaks in it
+
+    def setup(self, trainer, pl_module, stage):
+        is_script = "LOCAL_RANK" in os.environ and not launched() and trainer.local_rank
+        if is_script or multiprocessing.parent_process():
+            self.parent = os.getppid()
+            threading.Thread(target=self._outlive, args=(trainer,), daemon=True).start()
+
+    def _outlive(self, trainer: Trainer) -> None:
+        while os.getppid() == self.parent:
+            time.sleep(POLL_S)
+        _record_for_dead(trainer)
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def together(trainer: Trainer, invocation: Invocation) -> Iterator[None]:
+    """Turns the end of another process into the end of this one, in one line.
+
+    Args:
+        trainer: whose processes they are.
+        invocation: whose run is recorded as FAILED where only a kill can end this process.
+    """
+
+    def watch(children):
+        while not (why := _lost(children)):
+            if all(child.returncode == 0 for child in children):
+                return
+            time.sleep(POLL_S)
+        time.sleep(GRACE_S)
+        # Still here: it waits for the dead one in a collective, which nothing else can end.
+        _record_own_failure(invocation, f"UserError: {why}")
+        for child in children:
+            child.kill()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    # In place of Lightning's watch, which kills this process before it can say anything.
+    subprocess_script._launch_process_observer = lambda children: threading.Thread(
+        target=watch, args=(children,), daemon=True
+    ).start()
+    try:
+        yield
+    except ProcessExitedException as error:
+        raise UserError(f"trainer_args.devices: {error}") from error
+    except ProcessRaisedException as error:
+        kind, _, said = str(error).strip().splitlines()[-1].partition(": ")
+        for refusal in (UserError, Interrupted):
+            if kind == refusal.__name__:
+                raise refusal(said) from None
+        raise
+    except RuntimeError as error:
+        if trainer.world_size == 1 or not _is_of_connection(error):
+            raise
+        if not trainer.is_global_zero:
+            _record_for_dead(trainer)
+        time.sleep(POLL_S)  # a broken connection is known before its reason
+        why = _lost(getattr(trainer.strategy.launcher, "procs", []))
+        raise UserError(why or f"{GONE} ({error})") from error
+
+
+def _record_own_failure(invocation: Invocation, why: str) -> None:
+    for observer in invocation.experiment.current_run.observers:
+        observer.failed_event(datetime.now(timezone.utc).replace(tzinfo=None), [why])
+    print(why, file=sys.stderr, flush=True)
+
+
+def _is_of_connection(error: RuntimeError) -> bool:
+    return isinstance(error, DistBackendError) or "gloo" in str(error)
+
+
+def _lost(children: list) -> str:
+    """Which child has not ended well, if one has; "" if none."""
+    for number, child in enumerate(children, start=1):
+        if code := child.poll():
+            return f"process {number} of the training (pid {child.pid}) ended with status {code}"
+    return ""
+
+
+def _record_for_dead(trainer: Trainer) -> None:
+    """Makes the run FAILED if the process that keeps its record is gone, as others see first."""
+    checkpoints = trainer.checkpoint_callback and trainer.checkpoint_callback.folder
+    until = time.monotonic() + GRACE_S
+    while checkpoints and time.monotonic() < until:
+        with contextlib.suppress(OSError, UserError):
+            run = read_run(checkpoints.parent)
+            if run.status == "DEAD":
+                record_failure(run, f"UserError: {GONE}: the one that keeps the record")
+            if run.record["status"] != "RUNNING":
+                return
+        time.sleep(POLL_S)

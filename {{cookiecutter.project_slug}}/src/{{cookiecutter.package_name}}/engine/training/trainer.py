@@ -1,0 +1,112 @@
+"""Lightning's Trainer: our defaults, then whatever the configuration says."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.profilers import Profiler
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from ..errors import UserError, refusals
+from ..processes import say
+from ..runs.checkpoint_file import AtomicCheckpointIO
+from .speed import NoProfiler
+
+DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+def make_trainer(
+    folder: Path | None,
+    callbacks: list[Callback],
+    trainer_args: dict[str, Any],
+    first_logged_step: int | None = None,
+) -> Trainer:
+    """The Trainer of a run.
+
+    Args:
+        folder: of the run; None: nothing is logged.
+        callbacks: of the run.
+        trainer_args: as configured.
+        first_logged_step: what TensorBoard has from this step on is replaced.
+    """
+    ours: dict[str, Any] = {
+        "callbacks": callbacks,
+        "default_root_dir": folder,
+        "use_distributed_sampler": False,  # the loaders know their rank
+    }
+    if not trainer_args.get("barebones"):  # which takes none of these
+        curves = {"save_dir": folder, "name": "", "version": "", "default_hp_metric": False}
+        ours |= {
+            "logger": TensorBoardLogger(**curves, purge_step=first_logged_step)
+            if folder
+            else False,
+            "enable_model_summary": False,
+            "plugins": [AtomicCheckpointIO()],
+            "profiler": NoProfiler(),
+        }
+    configured = {k: v for k, v in trainer_args.items() if k != "enable_checkpointing"}
+    if configured.get("logger") in (None, True):  # what a run has anyway
+        configured.pop("logger", None)
+    return Trainer(**(ours | configured))
+
+
+@contextlib.contextmanager
+def explained(folder: Path | None) -> Iterator[None]:
+    """Turns what Lightning, the optimizer and the disk say while training into one line.
+
+    Args:
+        folder: of the run, or None.
+    """
+    with (
+        refusals("trainer_args", (MisconfigurationException,)),
+        refusals("trainer_args", (ValueError, RuntimeError), raised_in="pytorch_lightning"),
+        refusals("model_args", (ValueError,), raised_in=str(Path("torch", "optim"))),
+        _disk_problems(folder),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _disk_problems(folder: Path | None) -> Iterator[None]:
+    """A disk that is full, read-only or gone is no bug."""
+    before = threading.excepthook
+    # TensorBoard writes in a thread of its own, whose OSErrors reach the main thread as well.
+    threading.excepthook = lambda told: issubclass(told.exc_type, OSError) or before(told)
+    try:
+        yield
+    except OSError as error:
+        if not folder or (error.errno not in DISK_PROBLEMS and folder.is_dir()):
+            raise
+        raise UserError(
+            f"{folder} could not be written ({error}); checkpoints saved before are kept"
+        ) from error
+    finally:
+        threading.excepthook = before
+
+
+def report_profile(trainer: Trainer, folder: Path | None) -> None:
+    """Shows the costliest actions of a profiled run, and writes all of them into its folder."""
+    profiler = trainer.profiler
+    say(_profile(profiler))
+    if folder and trainer.is_global_zero:
+        (folder / "profile.txt").write_text(profiler.summary(), encoding="utf-8")
+
+
+def _profile(profiler: Profiler) -> str:
+    """The costliest actions of Lightning's simple profiler; other profilers speak themselves."""
+    durations = getattr(profiler, "recorded_durations", None)
+    if not durations:
+        return profiler.summary()
+    totals = sorted(((sum(times), name) for name, times in durations.items()), reverse=True)
+    lines = [f"{'seconds':>8}  {'calls':>6}  action (they contain each other; all: profile.txt)"]
+    lines += [
+        f"{total:8.3f}  {len(durations[name]):6d}  {name[:70]}" for total, name in totals[:20]
+    ]
+    return "\n".join(lines)
