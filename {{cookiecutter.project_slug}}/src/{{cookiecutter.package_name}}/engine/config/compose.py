@@ -61,16 +61,14 @@ def compose(
     Raises:
         UserError: a name is neither a preset nor a file, or a file cannot be read.
     """
+    for name in names:
+        if name not in presets and not os.path.isfile(name):
+            raise _no_preset(name, scope, presets)
     if "" in words:
         raise UserError("'=' stands alone: write KEY=VALUE, without spaces")
     overrides = copy.deepcopy(words)
     for position, name in enumerate(names):
-        if name in presets:
-            preset = presets[name]
-        elif os.path.isfile(name):
-            preset = ConfigDict(read_config_file(name))
-        else:
-            raise _no_preset(name, scope, presets)
+        preset = presets.get(name) or ConfigDict(read_config_file(name))
         earlier = {} if position == 0 else overrides
         # As in sacred: what was typed is fixed, and what an earlier preset says is filled in.
         overrides = dict(preset(fixed=words, preset=earlier, fallback={}))
