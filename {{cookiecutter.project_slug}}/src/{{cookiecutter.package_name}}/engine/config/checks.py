@@ -1,6 +1,7 @@
 """Holds a configuration against the signatures that it feeds: a typo never trains.
 
-First names, read from the source text in a moment; then, once torch is imported, types. The
+Names first: they are read from the source text, without imports. Types follow once torch is
+imported. The
 function behind a command (`runner.train`, say) is the schema of its own configuration: its
 parameters are the keys, its type hints their types.
 """

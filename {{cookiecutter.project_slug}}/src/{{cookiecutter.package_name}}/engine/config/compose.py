@@ -1,7 +1,7 @@
 """Composes presets, files and the command line into one set of overrides.
 
-Every decision before a run (is it resumed, which run, which folder, which model) is made from what
-this returns, never from the words of the command line alone.
+Every decision before a run (is it resumed, which run, which folder, which model) is made from the
+result, never from the words of the command line alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .sacred_internals import ConfigDict, ConfigScope, dotted, spare_guesses
 
 
 class Scope(ConfigScope):
-    """The configuration function of a `*_config.py`, composed with what the user asked for.
+    """The configuration function of a `*_config.py`, composed with the user's overrides.
 
     Attributes:
         basis: a stored run's configuration, which replaces that of the file; None: the file's.
@@ -35,7 +35,7 @@ class Scope(ConfigScope):
         defaults = copy.deepcopy(self.defaults)
         if self.basis is None:
             summary = super().__call__(fixed, preset, fallback)
-        else:  # what the file has learnt since the run began has its default
+        else:  # keys that the file has gained since the run began: defaults
             defaults = {key: self.basis.get(key, value) for key, value in defaults.items()}
             summary = ConfigDict(defaults)(fixed, preset, fallback)
         overrides = fixed or {}

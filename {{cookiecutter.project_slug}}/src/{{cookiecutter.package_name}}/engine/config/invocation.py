@@ -1,4 +1,4 @@
-"""What one command was asked for: one resolved configuration, and what was decided from it."""
+"""One call of a command: its resolved configuration, and the decisions made from it."""
 
 from __future__ import annotations
 

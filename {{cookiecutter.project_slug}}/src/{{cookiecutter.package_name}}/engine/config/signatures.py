@@ -16,9 +16,9 @@ OUTSIDE = {  # group of the configuration -> module and class that it feeds
     "trainer_args": ("pytorch_lightning", "trainer/trainer.py", "Trainer"),
     "dataloader_args": ("torch", "utils/data/dataloader.py", "DataLoader"),
 }
-# Arguments that are real but not the configuration's to set.
+# Arguments that exist, but that the configuration cannot set.
 RUNNERS_OWN = {"dataset_args": {"split"}, "dataloader_args": {"dataset"}}
-# Objects, which no text can stand for: the runner sets them; None is what they are by default.
+# Set by the runner: no text can stand for these objects. None, their default, is accepted.
 OBJECTS = {"sampler", "batch_sampler", "collate_fn", "generator", "worker_init_fn"}
 
 
@@ -49,7 +49,7 @@ def _beginning(path: Path, class_name: str) -> ast.Module:
 
 
 def complete(group: str, cls: type, values: dict, known_by: object = None) -> dict:
-    """Every argument of `cls`: as configured, else as another object knows it, else the default.
+    """Every argument of `cls`: as configured, else as another object has it, else the default.
 
     Args:
         group: of the configuration, for the refusal.
@@ -58,7 +58,7 @@ def complete(group: str, cls: type, values: dict, known_by: object = None) -> di
         known_by: a dataset, whose attributes (`num_classes`, ...) are arguments of the model.
 
     Raises:
-        UserError: an argument is required and nobody has it.
+        UserError: a required argument has no value.
     """
     completed, missing = {}, []
     for name, parameter in inspect.signature(cls).parameters.items():

@@ -19,7 +19,7 @@ def number(value: float) -> str:
 
 
 def mean_and_spread(values: Sequence[float], plus_minus: str = "+-") -> str:
-    """Mean, standard deviation (n - 1) and n of a score over the seeds; one value by itself."""
+    """Mean, standard deviation (n - 1) and n of a score over the seeds; a single value as it is."""
     values = [value for value in values if not math.isnan(value)]
     if not values:
         return "-"

@@ -22,8 +22,9 @@ class DamagedError(UserError):
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the old checkpoint, and puts the new one in its place when it is on disk.
 
-    Lightning's own way goes through the folder of temporary files, which may be on another file
-    system: there the last step is a copy, and a kill leaves both files.
+    Lightning (lightning_fabric/utilities/cloud_io.py, `_atomic_save`, 2.6) writes by way of the
+    folder for temporary files: on another file system its last step is a copy, and a kill leaves
+    both files.
     """
 
     def save_checkpoint(self, checkpoint, path, storage_options=None):
@@ -37,7 +38,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             os.replace(part, path)
             folder = os.open(path.parent, os.O_RDONLY)
             try:
-                os.fsync(folder)  # the new name, too
+                os.fsync(folder)  # the directory entry as well
             finally:
                 os.close(folder)
         except (OSError, RuntimeError) as error:

@@ -22,7 +22,7 @@ def every_run(log_dir: str) -> Iterator[tuple[Path, Run | UserError]]:
 
 
 def all_runs(log_dir: str) -> list[Run]:
-    """Every readable run below `log_dir`, oldest first; others are named when asked for."""
+    """Every readable run below `log_dir`, oldest first; unreadable ones are skipped."""
     found = [run for _, run in every_run(log_dir) if isinstance(run, Run)]
     return sorted(found, key=lambda run: str(run.record.get("start_time")))
 

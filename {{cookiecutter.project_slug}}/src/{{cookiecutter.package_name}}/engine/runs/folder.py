@@ -1,4 +1,4 @@
-"""Writes the folder of a run: what was asked, from what sources, on what data, and how it went.
+"""Writes the folder of a run: configuration, sources, data, and how it went.
 
 A folder belongs to one process at a time: it holds a lock on it that dies with the process. Files
 are replaced as a whole, so that a kill leaves the old one or the new one.
@@ -144,7 +144,7 @@ class RunFolder(FileStorageObserver):
             self._end(fail_time, "FAILED", fail_trace[-1].strip())
             super().failed_event(fail_time, fail_trace)
             if self.resumed and not self._has_saved():
-                # A mistake on the command line, most likely: the run is what it was.
+                # Most likely a mistake on the command line: the run is as it was.
                 self.run_entry["status"] = self.resumed.status
                 self.save_json(self.run_entry, "run.json")
                 self.save_json(self.resumed.config, "config.json")

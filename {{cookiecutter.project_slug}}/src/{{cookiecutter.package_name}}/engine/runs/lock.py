@@ -23,7 +23,7 @@ def lock(path: Path):
     """
     with refusals("run", (OSError,)):
         file = (path / "lock").open("a+", encoding="utf-8")
-    for pause in (0.1, 0.1, 0):  # whoever looks whether a run is alive has the lock for a moment
+    for pause in (0.1, 0.1, 0):  # `is_locked` of another process holds it briefly
         try:
             _flock(file, exclusive=True)
             break
@@ -50,7 +50,7 @@ def is_locked(path: Path) -> bool:
 
 
 def _flock(file, exclusive: bool) -> None:
-    # fcntl's own locks, not those of the filelock library: worker processes, which may outlive a
-    # killed training by some seconds, do not inherit them.
+    # fcntl locks, not the flock of the filelock library: forked workers do not inherit them, and
+    # workers may outlive a killed training process by some seconds (fcntl(2), "Record locks").
     if fcntl:
         fcntl.lockf(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""From where a training goes on: which stored run a command means, and which checkpoint of it."""
+"""From where training continues: which stored run a command means, and which checkpoint of it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def starting_point(
         it begins anew.
 
     Raises:
-        UserError: the checkpoint that was asked for is damaged, or all of the run's are.
+        UserError: the requested checkpoint is damaged, or all of the run's are.
     """
     from .checkpoint_file import DamagedError, read_checkpoint
 

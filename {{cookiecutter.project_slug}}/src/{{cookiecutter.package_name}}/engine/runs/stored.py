@@ -55,11 +55,11 @@ class Run:
         return self.record.get("attempts") or [{key: self.record.get(key) for key in keys}]
 
     def own_config(self) -> dict:
-        """Its configuration with every default of model and data spelled out and settled."""
-        settled = {
+        """Its configuration as resolved: every default of model and data spelled out."""
+        resolved = {
             key: self.info[key] for key in ("model_args", "dataset_args") if key in self.info
         }
-        return self.config | {"model_name": self.path.parent.name} | settled
+        return self.config | {"model_name": self.path.parent.name} | resolved
 
     def evaluators(self) -> set[str]:
         """Names of the evaluators that have finished an evaluation of it."""
