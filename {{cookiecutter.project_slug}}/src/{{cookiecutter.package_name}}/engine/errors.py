@@ -8,13 +8,20 @@ import traceback
 from collections.abc import Iterable, Iterator
 
 
+def printable(text: str) -> str:
+    """The text with its control characters spelled out: none of them moves a terminal's cursor."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
 class UserError(Exception):
     """A mistake of the person at the terminal: shown as one line, with no traceback."""
 
     __module__ = "builtins"  # tracebacks and run.json show the name without a module's path
 
     def __init__(self, message: object):
-        super().__init__(" ".join(str(message).split()))
+        super().__init__(printable(" ".join(str(message).split())))
 
 
 class Interrupted(UserError):  # noqa: N818 (no error)

@@ -7,6 +7,8 @@ import signal
 import threading
 from types import FrameType
 
+from .errors import printable
+
 
 def rank() -> int:
     """This process's number among those that train together: zero is one process only."""
@@ -32,9 +34,9 @@ def launched() -> dict[str, int]:
 
 
 def say(text: str) -> None:
-    """Prints for the person at the terminal, once for all processes."""
+    """Prints for the person at the terminal, once for all processes; no control characters."""
     if rank() == 0:
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
 
 def listen() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import refusals
+from ..processes import say
 from ..reports.every_outcome import sound_runs
 from ..runs.stored import Run
 
@@ -19,16 +20,16 @@ def clean(log_dir: str, yes: bool = False) -> None:
         files = [path] if path.is_file() else path.rglob("*")
         size = sum(file.lstat().st_size for file in files)
         total += size
-        print(f"{size / 1e6:9.2f} MB  {path}  ({reason})")
+        say(f"{size / 1e6:9.2f} MB  {path}  ({reason})")
         if yes:
             with refusals(str(path)):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     if not doomed:
-        print(f"there is nothing to clean in {log_dir}/")
+        say(f"there is nothing to clean in {log_dir}/")
     elif yes:
-        print(f"deleted {total / 1e6:.2f} MB")
+        say(f"deleted {total / 1e6:.2f} MB")
     else:
-        print(f"{total / 1e6:9.2f} MB in all; to delete it: evaluate clean with yes=True")
+        say(f"{total / 1e6:9.2f} MB in all; to delete it: evaluate clean with yes=True")
 
 
 def _doomed(found: list[Run]) -> Iterator[tuple[Path, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import UserError, refusals
+from ..processes import say
 from ..reports.bootstrap import intervals
 from ..reports.comparison import Comparison, compare_outcomes
 from ..reports.every_outcome import sound_runs
@@ -32,9 +33,10 @@ def compare(runs: list | str | None, model_name: str, log_dir: str) -> None:
     comparison = compare_outcomes([read_outcome(run) for run in chosen])
     verdicts = _verdicts(comparison)
     names, rows = comparison.names, list(_rows(comparison))
-    print(aligned([["", *names], *([name, *cells] for name, cells in rows)]))
+    say(aligned([["", *names], *([name, *cells] for name, cells in rows)]))
     if verdicts:
-        print("\n95 % intervals, paired bootstrap over the test examples:", *verdicts, sep="\n  ")
+        head = "\n95 % intervals, paired bootstrap over the test examples:"
+        say("\n  ".join([head, *verdicts]))
     folder = _new_folder(Path(log_dir, "comparisons"))
     with refusals(str(folder)):
         with (folder / "comparison.csv").open("w", newline="", encoding="utf-8") as file:
@@ -43,7 +45,7 @@ def compare(runs: list | str | None, model_name: str, log_dir: str) -> None:
 
         text = page(comparison, rows, verdicts)
         (folder / "comparison.html").write_text(text, encoding="utf-8")
-    print(f"\nstored {folder / 'comparison.csv'}\nstored {folder / 'comparison.html'}")
+    say(f"\nstored {folder / 'comparison.csv'}\nstored {folder / 'comparison.html'}")
 
 
 def _rows(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:

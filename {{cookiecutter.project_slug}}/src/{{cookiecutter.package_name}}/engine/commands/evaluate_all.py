@@ -6,6 +6,7 @@ import sys
 
 from ..config.invocation import current
 from ..errors import UserError
+from ..processes import say
 from ..runs.finding import all_runs
 
 
@@ -27,8 +28,8 @@ def evaluate_all(log_dir: str, evaluator_name: str) -> dict[str, float]:
         except UserError as refusal:
             print(f"{run.name} is not evaluated: {refusal}", file=sys.stderr)
             refused += 1
-        print()
-    print(f"done   {done} runs evaluated by {evaluator_name}, {refused} refused")
+        say("")
+    say(f"done   {done} runs evaluated by {evaluator_name}, {refused} refused")
     if refused:
         raise UserError(f"{refused} of {done + refused} runs could not be evaluated")
     return {"evaluated": done}

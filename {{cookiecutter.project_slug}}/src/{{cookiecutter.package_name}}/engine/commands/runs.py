@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..config.experiment import experiment
 from ..config.invocation import current
 from ..errors import UserError, unknown
+from ..processes import say
 from ..reports.every_outcome import outcomes, sound_runs
 from ..reports.outcome import Outcome, settings
 from ..reports.text import aligned, as_text, duration, number, terminal_width
@@ -40,12 +41,12 @@ def runs(log_dir: str, sort: str = "", **names: object) -> None:
     defaults = json.loads(json.dumps(experiment("train").defaults))
     rows = [_row(outcome, defaults) for outcome in outcomes(sound_runs(log_dir))]
     if not rows:
-        print(f"there are no runs in {log_dir}/ yet: type `train` first")
+        say(f"there are no runs in {log_dir}/ yet: type `train` first")
         return
     overrides = settings(current().overrides)
     wanted = {key: value for key, value in overrides.items() if key != "sort"}
     chosen = _sorted(_chosen(rows, wanted, sort), sort)
-    print(aligned([HEAD, *map(_cells, chosen)], terminal_width()))
+    say(aligned([HEAD, *map(_cells, chosen)], terminal_width()))
 
 
 def _chosen(rows: list[Row], wanted: dict[str, object], sort: str) -> list[Row]:

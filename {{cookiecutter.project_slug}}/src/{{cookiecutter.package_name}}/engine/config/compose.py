@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import UserError, unknown
-from .files import read_config_file
+from .files import plain_values, read_config_file
 from .sacred_internals import ConfigDict, ConfigScope, dotted, spare_guesses
 
 
@@ -66,7 +66,7 @@ def compose(
             raise _no_preset(name, scope, presets)
     if "" in words:
         raise UserError("'=' stands alone: write KEY=VALUE, without spaces")
-    overrides = copy.deepcopy(words)
+    overrides = words = plain_values(words, "command line")
     for position, name in enumerate(names):
         preset = presets.get(name) or ConfigDict(read_config_file(name))
         earlier = {} if position == 0 else overrides

@@ -114,8 +114,8 @@ def _without_collection() -> Iterator[None]:
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="sacred")
 with _without_collection(), _stand_ins():
     from docopt import DocoptExit
-    from sacred import SETTINGS, Experiment
-    from sacred.config import ConfigDict, ConfigScope, load_config_file
+    from sacred import SETTINGS, Experiment, arg_parser
+    from sacred.config import ConfigDict, ConfigScope
     from sacred.observers import RunObserver
     from sacred.run import Run
     from sacred.serializer import flatten
@@ -132,7 +132,6 @@ __all__ = [
     "TerminalExperiment",
     "as_json",
     "dotted",
-    "load_config_file",
     "option_refusals",
     "spare_guesses",
 ]
@@ -181,6 +180,11 @@ def as_json(content):
 
 
 # -- The command line -----------------------------------------------------------------------------
+
+
+# `sacred.arg_parser._convert_value` passes each value that it has parsed through jsonpickle, which
+# builds objects and calls functions ({"py/reduce": ...}). A value is what was typed, nothing more.
+arg_parser.restore = lambda value: value
 
 
 def option_refusals():

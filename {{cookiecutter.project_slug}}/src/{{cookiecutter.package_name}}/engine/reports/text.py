@@ -7,11 +7,13 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from ..errors import printable
+
 
 def as_text(value: object) -> str:
-    """A value of a configuration as one types it; nothing in it moves the cursor of a terminal."""
+    """A value of a configuration as one types it, on one line and without control characters."""
     text = value if isinstance(value, str) else repr(value)
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
+    return printable(text.replace("\n", "\\n").replace("\t", "\\t"))
 
 
 def number(value: float) -> str:

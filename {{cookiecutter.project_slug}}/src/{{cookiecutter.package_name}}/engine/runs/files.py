@@ -7,6 +7,19 @@ import os
 import threading
 from pathlib import Path
 
+from ..errors import UserError
+
+
+def refuse_links(*paths: Path) -> None:
+    """Refuses paths in a run's folder that are links: writing there may change a file elsewhere.
+
+    Raises:
+        UserError: names the first one.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise UserError(f"{path} is a link, maybe out of the run's folder: nothing is written")
+
 
 def write_json(path: Path, content) -> None:
     """Replaces a JSON file as a whole: a kill or a full disk leaves the old one.

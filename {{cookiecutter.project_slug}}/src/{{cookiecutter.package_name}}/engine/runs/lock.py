@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from ..errors import UserError, refusals
+from .files import refuse_links
 
 try:
     import fcntl
@@ -21,6 +22,7 @@ def lock(path: Path):
     Raises:
         UserError: another process has it; it is named. Or the folder cannot be written.
     """
+    refuse_links(path / "lock")
     with refusals("run", (OSError,)):
         file = (path / "lock").open("a+", encoding="utf-8")
     for pause in (0.1, 0.1, 0):  # `is_locked` of another process holds it briefly

@@ -11,10 +11,13 @@ from ..config.invocation import Invocation
 from ..errors import UserError, refusals
 from ..plugins import import_lightning, load
 from ..processes import launched
-from ..runs.files import plain
+from ..runs.files import plain, refuse_links
 from ..runs.finding import find_run, run_of_checkpoint
 from ..runs.folder import RunFolder
 from ..runs.stored import Run
+
+# What a resumed run writes to by its name; other files are replaced, and a link with them.
+APPENDED_TO = ("lock", "cout.txt", "metrics.jsonl", "checkpoints", "attempts")
 
 
 def check_training(invocation: Invocation, config: dict[str, Any]) -> dict[str, Any]:
@@ -43,6 +46,8 @@ def check_training(invocation: Invocation, config: dict[str, Any]) -> dict[str, 
             "trainer_args.max_epochs=10"
         )
     _check_arguments(config)
+    if resumed:
+        refuse_links(*(resumed.run.path / name for name in APPENDED_TO))
     basedir = Path(config["log_dir"], config["model_name"])
     observer = RunFolder(basedir, resumed and resumed.run, changes, recorded)
     invocation.experiment.observers[:] = [observer]
@@ -133,5 +138,6 @@ def check_evaluation(invocation: Invocation, config: dict[str, Any]) -> None:
     import_lightning()
     check_types("dataset_args", load("dataset", dataset_name), config["dataset_args"])
     check_types("evaluator_args", load("evaluator", evaluator_name), config["evaluator_args"])
+    refuse_links(run.path / "evaluations")
     invocation.evaluated = run
     observers[:] = [RunFolder(run.path / "evaluations")]
