@@ -26,7 +26,7 @@ def config():
     evaluator_name = "ClassificationReport"  # a class in evaluators/
     device = "auto"  # "cpu", "cuda", "cuda:1", "mps"; auto: the accelerator if there is one
     log_dir = "model_data"  # folder of all runs
-    seed = 42  # of all chance in an evaluator
+    seed = 42  # seeds every random generator that an evaluator draws from
 
     @to_dict
     class dataset_args:

@@ -26,7 +26,7 @@ def config():
     checkpoint_every_s = 300.0  # seconds between checkpoints, besides one after each epoch
     resume = None  # "last", 3, "MyCoolIdea/2" or a checkpoint: goes on in that run's folder
     log_dir = "model_data"  # folder of all runs
-    seed = 42  # of the weights, the order of the data, and all other chance
+    seed = 42  # seeds weight initialisation, data order and every other random generator
     threads = 1  # of each process; 1 shares a machine well, more pay for large models
     compile = False  # torch.compile: faster steps after a minute of compiling
 

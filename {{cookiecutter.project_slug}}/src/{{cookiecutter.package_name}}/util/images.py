@@ -57,8 +57,8 @@ class ImagesInMemory(SplitDataset):
 def augmented(images: Tensor, shift: int, flip: bool) -> Tensor:
     """Moves and mirrors images `(B, C, H, W)`, each by a draw of its own.
 
-    What moves in from outside is 0. The chance is torch's global one, which a run seeds, and
-    keeps in its checkpoints.
+    What moves in from outside is 0. The draws are from torch's global generator, which a run seeds
+    and keeps in its checkpoints.
 
     Args:
         images: of any type.

@@ -1,4 +1,4 @@
-"""Cuts data of the user's own into splits that stay as they are when more of it comes."""
+"""Assigns examples to splits by a hash of their name: adding examples never moves existing ones."""
 
 from __future__ import annotations
 
