@@ -131,7 +131,7 @@ def wire_readme(text):
 
 
 def write_answers():
-    """What was answered, and the template's version: `cruft link` needs not ask again."""
+    """What was answered, and the template's version: `cruft link` need not ask again."""
     kept = {key: ctx[key] for key in ctx if not key.startswith("_")}
     text = json.dumps(kept | {"_version": ctx["_version"]}, indent=2, ensure_ascii=False)
     Path(".dl-template.json").write_bytes(f"{text}\n".encode())

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TREE, TRIPLES, answers, environment, read
+from conftest import DEBUG, TREE, TRIPLES, Project, answers, environment, read, run_module
 from stamping import (
     COVER,
     commit,
@@ -176,10 +176,10 @@ from .mnist_classifier import MNISTModel
 class MyCoolIdea(MNISTModel):
     """Of the user's own; imports what 0.4.0 had in another place."""
 
-    def __init__(self, num_inputs: int = 784, num_classes: int = 10, width: int = 8):
-        if width < 1:
-            raise UserError("width: at least 1")
-        super().__init__(hidden_dimension=width)
+    def __init__(self, input_shape, num_classes, hidden_dimension=8, learning_rate=1e-2):
+        if hidden_dimension < 2:
+            raise UserError("hidden_dimension: at least 2")
+        super().__init__(input_shape, num_classes, hidden_dimension, learning_rate)
 '''
 EDITS = [  # file, what 0.4.0 has there, what the user has made of it
     (f"{PACKAGE}/train_config.py", "        max_epochs = 5\n", "        max_epochs = 30  # mine\n"),
@@ -245,3 +245,17 @@ def test_an_update_from_0_4_0_brings_everything_else(updated):
 def test_an_update_from_0_4_0_leaves_no_table_behind(updated):
     project, fresh, _ = updated
     assert read(project / ".cruft.json") == read(fresh / ".cruft.json")
+
+
+def test_an_own_model_is_told_where_the_machinery_is_now(updated):
+    project, _, _ = updated
+    stamped = Project(project, Path(sys.executable))
+    model, env = project / PACKAGE / "models" / "my_cool_idea.py", environment()
+    refused = run_module(stamped, "train", *DEBUG, cwd=project, env=env, check=False)
+    assert refused.returncode == 1
+    (line,) = refused.stdout.splitlines()
+    assert "my_cool_idea.py" in line
+    (new,) = re.findall(r"`(from \S+ import) \.\.\.`", line)
+    model.write_text(MY_MODEL.replace("from ..util.experiment import", new))
+    done = run_module(stamped, "train", *DEBUG, cwd=project, env=env)
+    assert "MyCoolIdea/1" in done.stdout
