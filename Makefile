@@ -1,15 +1,22 @@
 PYTHON ?= python3
 TREE := {{cookiecutter.project_slug}}
 DEMO := demo/my-dl-project
+define SIZE
+On Linux this downloads 2.9 GB the first time, nearly all of it CUDA; elsewhere 0.3 GB. On Linux
+without a GPU 0.3 GB will do, too: stop with Ctrl-C, and set PIP_EXTRA_INDEX_URL to the CPU address
+on https://pytorch.org/get-started/locally/
+endef
+export SIZE
 
-.PHONY: demo test lint bench scores clean
+.PHONY: demo test quick lint bench scores clean
 
 demo:  ## stamp the default project, install it, train it, evaluate it
 	rm -rf demo
+	@echo "$$SIZE"
 	$(PYTHON) -m venv demo/.venv
-	demo/.venv/bin/python -m pip install -q cookiecutter -c constraints.txt
+	demo/.venv/bin/python -m pip install cookiecutter -c constraints.txt
 	demo/.venv/bin/cookiecutter --no-input -o demo . 2> demo/stamping.log || (cat demo/stamping.log; false)
-	demo/.venv/bin/python -m pip install -q -e $(DEMO) -c $(DEMO)/constraints.txt
+	demo/.venv/bin/python -m pip install -e $(DEMO) -c $(DEMO)/constraints.txt
 	@echo "\n$$ train with dataset_args.source=sample"
 	@cd $(DEMO) && ../.venv/bin/train with dataset_args.source=sample
 	@echo "\n$$ evaluate"
@@ -25,9 +32,11 @@ demo:  ## stamp the default project, install it, train it, evaluate it
 test: lint  ## every check of the template and of what it stamps
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadgroup
 
-lint: .venv/ready
-	.venv/bin/ruff check --extend-ignore N999 .
-	.venv/bin/ruff format --check .
+quick: .venv/ready  ## the tests that take seconds
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadgroup -m "not slow"
+
+lint: .venv/ready  ## the checkers, on this repository and on what it stamps
+	tests/lint.sh
 
 bench: .venv/ready  ## the README's table of speed; DATA=folder of the official MNIST files
 	.venv/bin/python tests/bench.py $(if $(DATA),--data $(DATA))
@@ -36,8 +45,9 @@ scores: .venv/ready  ## the README's table of scores: hours; DATA=folder of the 
 	OMP_NUM_THREADS=1 .venv/bin/python tests/scores.py $(if $(DATA),--data $(DATA))
 
 .venv/ready: constraints.txt $(TREE)/constraints.txt
+	@echo "$$SIZE"
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install -q -r constraints.txt -r '$(TREE)/constraints.txt'
+	.venv/bin/python -m pip install -r constraints.txt -r '$(TREE)/constraints.txt'
 	touch $@
 
 clean:

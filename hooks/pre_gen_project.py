@@ -18,17 +18,23 @@ from pathlib import Path
 # JSON survives every character in an answer: it never holds three quotes in a row.
 ctx = json.loads(r"""{{ cookiecutter | jsonify }}""")
 
-FREE_TEXT = ("project_name", "project_slug", "package_name", "description", "full_name", "email")
-FREE_TEXT += ("copyright_year",)
+FREE_TEXT = ["project_name", "project_slug", "package_name", "description", "full_name", "email"]
+FREE_TEXT += ["copyright_year"]
 DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(10))}
 TAKEN = {  # modules and distributions that the project imports, or that its tools install
-    "absl", "colorama", "cookiecutter", "docopt", "docopt_ng", "filelock", "flit", "flit_core",
-    "fsspec", "git", "gitpython", "grpc", "jinja2", "jsonpickle", "lightning", "lightning_fabric",
-    "lightning_utilities", "markdown", "matplotlib", "mpl_toolkits", "mpmath", "munch", "networkx",
-    "numpy", "packaging", "pillow", "pil", "pip", "pkg_resources", "pre_commit", "protobuf",
-    "pylab", "pytest", "pytorch_lightning", "ruff", "sacred", "setuptools", "six", "src", "sympy",
-    "tensorboard", "test", "tests", "torch", "torchgen", "torchmetrics", "torchvision", "tqdm",
-    "triton", "typing_extensions", "werkzeug", "wheel", "wrapt", "yaml",
+    "absl", "absl_py", "aiohappyeyeballs", "aiohttp", "aiosignal", "ast_serialize", "async_timeout",
+    "attrs", "cfgv", "colorama", "contourpy", "cookiecutter", "cycler", "distlib", "docopt",
+    "docopt_ng", "exceptiongroup", "filelock", "flit", "flit_core", "fonttools", "frozenlist",
+    "fsspec", "git", "gitdb", "gitpython", "grpc", "grpcio", "identify", "idna", "iniconfig",
+    "jinja2", "jsonpickle", "kiwisolver", "librt", "lightning", "lightning_fabric",
+    "lightning_utilities", "markdown", "markupsafe", "matplotlib", "mpl_toolkits", "mpmath",
+    "multidict", "munch", "mypy", "mypy_extensions", "networkx", "nodeenv", "numpy", "packaging",
+    "pathspec", "pil", "pillow", "pip", "pkg_resources", "platformdirs", "pluggy", "pre_commit",
+    "propcache", "protobuf", "py_cpuinfo", "pygments", "pylab", "pyparsing", "pytest",
+    "python_dateutil", "pytorch_lightning", "pyyaml", "ruff", "sacred", "setuptools", "six",
+    "smmap", "src", "sympy", "tensorboard", "tensorboard_data_server", "test", "tests", "tomli",
+    "torch", "torchgen", "torchmetrics", "torchvision", "tqdm", "triton", "types_pyyaml",
+    "typing_extensions", "tzdata", "virtualenv", "werkzeug", "wheel", "wrapt", "yaml", "yarl",
 }  # fmt: skip
 errors = []
 
