@@ -263,3 +263,18 @@ def test_no_runs_yet(looked_at, tmp_path):
     assert not (tmp_path / "model_data").exists()
     project("train", *DEBUG, cwd=tmp_path)
     assert "MNISTModel/1" in project("evaluate", "runs", cwd=tmp_path).stdout
+
+
+def test_the_interval_of_many_examples_is_that_of_resampling(tree):
+    """Above its limit the normal interval stands in for the resampled one: they agree."""
+    bootstrap = tree("engine.reports.bootstrap")
+    generator = np.random.default_rng(0)
+    differences = np.column_stack(
+        [generator.choice([-1.0, 0.0, 1.0], 12_000, p=[0.1, 0.7, 0.2]), generator.normal(size=12_000)]
+    )
+    ends = bootstrap.paired_bootstrap(differences)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bootstrap, "EXACT", 20_000)
+        resampled = bootstrap.paired_bootstrap(differences)
+    width = resampled[1] - resampled[0]
+    assert (np.abs(ends - resampled) < 0.1 * width).all()

@@ -10,9 +10,13 @@ from collections.abc import Iterable, Iterator
 
 def printable(text: str) -> str:
     """The text with its control characters spelled out: none of them moves a terminal's cursor."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return "\n".join(
+        line if line.isprintable() else _spelled_out(line) for line in text.split("\n")
+    )
+
+
+def _spelled_out(line: str) -> str:
+    return "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in line)
 
 
 class UserError(Exception):

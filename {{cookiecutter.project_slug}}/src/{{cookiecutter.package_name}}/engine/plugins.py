@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import gc
 import importlib
 import inspect
@@ -33,25 +34,26 @@ ROOMS = {"model": "models", "dataset": "datasets", "evaluator": "evaluators"}
 @cache
 def source(path: Path) -> ast.Module:
     """The syntax tree of a file: what it defines is known without importing it, or torch."""
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return ast.parse(_text(path), str(path))
 
 
 def _shown(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-def _classes(room: str, beginning: str = "") -> tuple[dict[str, list[Path]], list[str]]:
-    """The files that define each class of a folder, and what is wrong with unreadable files.
+def _files(room: str) -> list[Path]:
+    return [p for p in sorted((PACKAGE / room).rglob("*.py")) if p.name != "__init__.py"]
 
-    Only files with a line that matches `beginning` are parsed: parsing takes most of the time.
+
+def _definitions(room: str, name: str) -> tuple[list[Path], list[str]]:
+    """The files of a room that define a class, and what is wrong with those that cannot be read.
+
+    Only files with a line that seems to define it are parsed: parsing takes most of the time.
     """
-    found: dict[str, list[Path]] = {}
-    broken: list[str] = []
-    for path in sorted((PACKAGE / room).rglob("*.py")):
-        if path.name == "__init__.py":
-            continue
+    found, broken = [], []
+    for path in _files(room):
         try:
-            if not re.search(beginning, path.read_text(encoding="utf-8"), re.MULTILINE):
+            if not re.search(rf"^class {re.escape(name)}\b", _text(path), re.MULTILINE):
                 continue
             nodes = source(path).body
         except (SyntaxError, UnicodeDecodeError, ValueError) as error:
@@ -59,10 +61,22 @@ def _classes(room: str, beginning: str = "") -> tuple[dict[str, list[Path]], lis
             at = f", line {line}" if line else ""
             broken.append(f"{_shown(path)} cannot be read ({error.__class__.__name__}{at})")
             continue
-        for node in nodes:
-            if isinstance(node, ast.ClassDef):
-                found.setdefault(node.name, []).append(path)
+        if any(isinstance(node, ast.ClassDef) and node.name == name for node in nodes):
+            found.append(path)
     return found, broken
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def class_names(kind: str) -> set[str]:
+    """The names of all plug-ins of a kind, as far as their files can be read."""
+    names = set()
+    for path in _files(ROOMS[kind]):
+        with contextlib.suppress(UnicodeDecodeError):
+            names |= set(re.findall(r"^class (\w+)", _text(path), re.MULTILINE))
+    return names
 
 
 def find(kind: str, name: str) -> Path:
@@ -71,16 +85,15 @@ def find(kind: str, name: str) -> Path:
     Raises:
         UserError: no file defines it, or two do.
     """
-    room = ROOMS[kind]
-    found, broken = _classes(room, rf"^class {re.escape(str(name))}\b")
-    if name not in found:
-        found, broken = _classes(room)
+    room, name = ROOMS[kind], str(name)
+    found, broken = _definitions(room, name)
+    if not found:
         also = "".join(f"; {problem}" for problem in broken)
-        raise unknown(f"{kind}_name: in {room}/, class", str(name), found, also)
-    if len(found[name]) > 1:
-        files = " and ".join(_shown(path) for path in found[name])
+        raise unknown(f"{kind}_name: in {room}/, class", name, class_names(kind), also)
+    if len(found) > 1:
+        files = " and ".join(map(_shown, found))
         raise UserError(f"{kind}_name: {name!r} is defined in {files}: rename one of them")
-    return found[name][0]
+    return found[0]
 
 
 def load(kind: str, name: str) -> type:

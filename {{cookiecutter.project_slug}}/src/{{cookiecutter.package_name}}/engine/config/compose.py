@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -85,4 +85,20 @@ def _no_preset(name: str, scope: Scope, presets: Mapping[str, ConfigScope]) -> U
 
 def flat(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration as dotted keys and values, less its docstring and what tells no run apart."""
-    return {k: v for k, v in dotted(config).items() if k not in ("__doc__", "resume", "run")}
+    flattened: dict[str, Any] = {}
+    for key, value in sorted(config.items()):
+        if key in ("__doc__", "resume"):
+            continue
+        if isinstance(value, dict) and value:
+            flattened |= {f"{key}.{inner}": item for inner, item in _flat(value)}
+        else:
+            flattened[key] = value
+    return flattened
+
+
+def _flat(group: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in sorted(group.items()):
+        if isinstance(value, dict) and value:
+            yield from ((f"{key}.{inner}", item) for inner, item in _flat(value))
+        else:
+            yield key, value

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -161,6 +162,8 @@ def write_per_example(file: Path, columns: Mapping[str, Sequence[float]]) -> Non
 def read_per_example(file: Path) -> dict[str, np.ndarray]:
     """Metric -> a number for each test example, `(N,)` float64."""
     with _reading(file), file.open(newline="", encoding="utf-8") as opened:
-        names, *rows = csv.reader(opened)
-        values = np.array(rows, dtype=float).reshape(-1, len(names))
-        return dict(zip(names, values.T, strict=True))
+        names = next(csv.reader(opened))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*input contained no data")
+            values = np.loadtxt(opened, delimiter=",", ndmin=2, dtype=np.float64)
+        return dict(zip(names, values.reshape(-1, len(names)).T, strict=True))

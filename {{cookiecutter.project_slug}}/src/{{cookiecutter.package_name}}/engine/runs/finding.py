@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,8 +47,10 @@ def find_run(log_dir: str, run: str | int, model_name: str) -> Run:
         return runs[-1]
     if run not in ("last", "best"):
         name = str(run) if "/" in str(run) else f"{model_name}/{run}"
-        known = [f"{p.parent.parent.name}/{p.parent.name}" for p in _records(log_dir)]
-        if name not in known:
+        if not re.fullmatch(r"[^/]*[^/.][^/]*/[^/]*[^/.][^/]*", name) or not (
+            Path(log_dir, name, "run.json").is_file()
+        ):
+            known = [f"{p.parent.parent.name}/{p.parent.name}" for p in _records(log_dir)]
             shown = ", ".join(known[-20:]) or "none yet: type `train` first"
             raise UserError(f"run {name!r} is unknown: in {log_dir}/ there are {shown}")
         return read_run(Path(log_dir, name))

@@ -10,11 +10,14 @@ import subprocess
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from ..plugins import PACKAGE
 
 WHOLE = 1 << 30  # bytes up to which a file is hashed as a whole
 PIECE = 1 << 20
+LARGE = 1 << 20  # bytes of a file above which its changes are not recorded line by line
+DIFF = 10 << 20  # bytes of a diff above which its summary is recorded
 
 
 def fingerprint(files: Iterable[Path]) -> dict[str, str]:
@@ -74,21 +77,27 @@ def copy_sources(folder: Path) -> list[str]:
     return names
 
 
-def git_state(folder: Path) -> list[dict]:
+def git_state(folder: Path) -> list[dict[str, Any]]:
     """Commit of the project's repository and whether its tree was dirty; [] outside of git.
 
-    What is not committed is written into `folder` as `uncommitted.diff`.
+    What is not committed is written into `folder` as `uncommitted.diff`: files above `LARGE` bytes
+    as "Binary files differ", and above `DIFF` bytes in all the list of changed files alone.
     """
 
-    def git(*words):
-        command = ["git", "-C", str(PACKAGE), *words]
+    def git(*words: str) -> bytes:
+        # A file above core.bigFileThreshold is not compared line by line: that takes seconds and
+        # many times its size in memory (git-config, "core.bigFileThreshold").
+        command = ["git", "-C", str(PACKAGE), "-c", f"core.bigFileThreshold={LARGE}", *words]
         return subprocess.run(command, capture_output=True, check=True).stdout
 
     try:
         commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain")
         if changes:
-            # As bytes: a diff may have lines in any encoding.
-            (folder / "uncommitted.diff").write_bytes(git("diff", "HEAD"))
+            diff = git("diff", "HEAD")  # bytes: a diff may have lines in any encoding
+            if len(diff) > DIFF:
+                head = f"The diff has {len(diff)} bytes, more than {DIFF}: its summary.\n"
+                diff = head.encode() + git("diff", "--stat", "HEAD")
+            (folder / "uncommitted.diff").write_bytes(diff)
     except (OSError, subprocess.CalledProcessError):  # no git, no repository, or no commit yet
         return []
     return [{"commit": commit.decode().strip(), "dirty": bool(changes)}]

@@ -86,7 +86,8 @@ def _changes(
     before, now = flat(run.own_config()), flat(config)
     absent = object()
     changes = {key: value for key, value in now.items() if before.get(key, absent) != value}
-    changes.pop("log_dir", None)
+    for name in ("log_dir", "run"):  # where it lies, and what `reproduce` calls it
+        changes.pop(name, None)
     recorded = plain(**run.config)
     for key, value in changes.items():
         group, _, name = key.rpartition(".")
