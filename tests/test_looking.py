@@ -269,9 +269,8 @@ def test_the_interval_of_many_examples_is_that_of_resampling(tree):
     """Above its limit the normal interval stands in for the resampled one: they agree."""
     bootstrap = tree("engine.reports.bootstrap")
     generator = np.random.default_rng(0)
-    differences = np.column_stack(
-        [generator.choice([-1.0, 0.0, 1.0], 12_000, p=[0.1, 0.7, 0.2]), generator.normal(size=12_000)]
-    )
+    hits = generator.choice([-1.0, 0.0, 1.0], 12_000, p=[0.1, 0.7, 0.2])
+    differences = np.column_stack([hits, generator.normal(size=12_000)])
     ends = bootstrap.paired_bootstrap(differences)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bootstrap, "EXACT", 20_000)
