@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..datasets import SplitDataset
+from ..engine.contracts import SplitDataset
 
 VALIDATE_EVERY = 10  # each tenth training example is one of validation
 
