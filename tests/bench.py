@@ -25,8 +25,8 @@ from datetime import date
 from importlib import metadata
 from pathlib import Path
 
-from conftest import SIDECARS, TEMPLATE, Project, environment, install
 from cookiecutter.main import cookiecutter
+from helpers import SIDECARS, TEMPLATE, Project, environment, install
 
 RAW = """
 import sys, torch

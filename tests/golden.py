@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from conftest import TEMPLATE, Project, answers, environment, run_module
 from cookiecutter.main import cookiecutter
+from helpers import TEMPLATE, Project, answers
 
 GOLDEN = TEMPLATE / "tests" / "golden.json"
 CASES = {  # starters -> what `train with` is told, so that it takes seconds
@@ -34,8 +34,7 @@ def losses(template: Path, folder: Path) -> dict[str, dict[str, list[float]]]:
         path = cookiecutter(
             str(template), no_input=True, extra_context=context, output_dir=str(folder)
         )
-        project = Project(Path(path), Path(sys.executable))
-        run_module(project, "train", "with", *words.split(), cwd=Path(path), env=environment())
+        Project(Path(path)).module("train", "with", *words.split(), cwd=Path(path))
         (metrics,) = Path(path).glob("model_data/*/1/metrics.json")
         found[triple[1]] = {
             name: entry["values"]

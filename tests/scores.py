@@ -17,8 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from conftest import SIDECARS, TEMPLATE, TRIPLES, answers, install, read
 from cookiecutter.main import cookiecutter
+from helpers import SIDECARS, TEMPLATE, TRIPLES, answers, install, read
 
 OFFLINE = ("mnist", "csv", "text", "time_series", "custom")
 SEEDS = (1, 2, 3)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import filecmp
-import itertools
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from conftest import TEMPLATE, TRIPLES, environment
-
-# Fewer combinations, which still have every starter.
-COVER = [t for i, t in enumerate(TRIPLES) if any(o not in itertools.chain(*TRIPLES[:i]) for o in t)]
+from helpers import TEMPLATE, environment
 
 
 def files(folder: Path) -> set[str]:

@@ -10,23 +10,18 @@ import sys
 
 import pytest
 import torch
-from conftest import DEBUG, DEFAULT, copied, read
+from helpers import DEBUG, read
 
 
 @pytest.fixture(scope="module")
-def own(installed, tmp_path_factory):
+def own(copy_project):
     """A copy of the default project that a test may add files to, run as `python -m`."""
-    project = installed(DEFAULT)
-    folder = tmp_path_factory.mktemp("own") / "project"
-    package = copied(project, folder, {})
+    project = copy_project()
 
     def command(*words: str, check: bool = True):
-        return project(
-            "python", "-m", f"{package.name}.runner", *words, cwd=folder, check=check,
-            PYTHONPATH=str(folder / "src"),
-        )  # fmt: skip
+        return project.module(*words, cwd=project.path, check=check)
 
-    return folder, package, command
+    return project.path, project.package, command
 
 
 def code_blocks(readme: str):

@@ -11,8 +11,8 @@ from email import message_from_bytes
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE, environment
 from cookiecutter.main import cookiecutter
+from helpers import TEMPLATE, environment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt

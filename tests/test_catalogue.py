@@ -1,16 +1,20 @@
-"""Every combination of starters: stamped, installed, tested by itself, trained, evaluated."""
+"""Every combination of starters trains, evaluates and beats a trivial baseline, offline.
+
+Those that cover each starter once are installed as well, and pass their own tests.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
 import hashlib
-import importlib.util
 import re
 import tarfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from conftest import DEFAULT, SIDECARS, TREE, TRIPLES, read, serving
+from helpers import COVER, DEFAULT, SIDECARS, TRIPLES, Project, maker, read, serving
 
 LOWER_IS_BETTER = ("test_rmse", "test_mase", "test_bits_per_character")
 # Arguments that make a training as small as one can be that still beats the trivial baseline.
@@ -39,99 +43,111 @@ SMALL = {
 
 
 @contextlib.contextmanager
-def supplied(dataset: str, project, folder):
+def supplied(dataset: str, project: Project, folder: Path):
     """Gives a project what a user without a network lacks, as long as this context lasts.
 
     Sets that are not bundled are made up in their official format, and fetched from this machine.
     """
-    if dataset not in ("fashion_mnist", "cifar10", "image_folder"):
-        yield
-        return
-    (name,) = SIDECARS["dataset"][dataset]["tests"]
-    spec = importlib.util.spec_from_file_location(name[:-3], TREE / "tests" / name)
-    files = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(files)
     if dataset == "image_folder":
-        files.write(folder / "data" / "images")
+        maker(dataset).write(folder / "data" / "images")
+    if dataset not in ("fashion_mnist", "cifar10"):
         yield
         return
-    mirror, made = folder / "mirror", folder / "made"
-    for path in (mirror, made):
-        path.mkdir()
-    files.write(made, train=1500)
+    made = folder / "made"
+    made.mkdir()
+    maker(dataset).write(made, train=1500)
     plug_in = project.package / SIDECARS["dataset"][dataset]["files"][0]
-    source = plug_in.read_text()
-    if dataset == "fashion_mnist":
-        for path in made.iterdir():
-            packed = gzip.compress(path.read_bytes(), 1)
-            (mirror / f"{path.name}.gz").write_bytes(packed)
-            md5 = hashlib.md5(packed).hexdigest()
-            source = re.sub(rf'("{path.name}": )"\w+"', rf'\1"{md5}"', source)
-    else:
-        archive = mirror / "cifar-10-binary.tar.gz"
-        with tarfile.open(archive, "w:gz", compresslevel=1) as packed:
-            packed.add(made, "cifar-10-batches-bin")
-        md5 = hashlib.md5(archive.read_bytes()).hexdigest()
-        source = re.sub(r'^MD5 = "\w+"', f'MD5 = "{md5}"', source, flags=re.MULTILINE)
-    plug_in.write_text(source)
-    with serving(mirror) as server:
-        address = f'MIRRORS = (\n    "{server.url}",\n)\n'
+    as_stamped = plug_in.read_text()
+    with serving(folder / "mirror") as mirror:
+        offer = {"fashion_mnist": offer_fashion_mnist, "cifar10": offer_cifar10}[dataset]
+        source = offer(made, mirror.folder, as_stamped)
+        address = f'MIRRORS = (\n    "{mirror.url}",\n)\n'
         source = re.sub(r"^MIRRORS = \((?s:.*?)\)\n", address, source, flags=re.MULTILINE)
         plug_in.write_text(source)
         yield
-        assert any(word.startswith("GET") for word in server.asked)
+        assert any(word.startswith("GET") for word in mirror.asked)
+    plug_in.write_text(as_stamped)  # other tests look at it, too
+
+
+def offer_fashion_mnist(made: Path, mirror: Path, source: str) -> str:
+    """Packs each file; returns the plug-in's source with their checksums."""
+    for path in made.iterdir():
+        packed = gzip.compress(path.read_bytes(), 1)
+        (mirror / f"{path.name}.gz").write_bytes(packed)
+        md5 = hashlib.md5(packed).hexdigest()
+        source = re.sub(rf'("{path.name}": )"\w+"', rf'\1"{md5}"', source)
+    return source
+
+
+def offer_cifar10(made: Path, mirror: Path, source: str) -> str:
+    """Packs all files into one archive; returns the plug-in's source with its checksum."""
+    archive = mirror / "cifar-10-binary.tar.gz"
+    with tarfile.open(archive, "w:gz", compresslevel=1) as packed:
+        packed.add(made, "cifar-10-batches-bin")
+    md5 = hashlib.md5(archive.read_bytes()).hexdigest()
+    return re.sub(r'^MD5 = "\w+"', f'MD5 = "{md5}"', source, flags=re.MULTILINE)
 
 
 @pytest.fixture(scope="module", params=TRIPLES, ids="-".join)
-def trained(request, stamped, installed, tmp_path_factory):
-    """A combination, installed, trained and evaluated by its own commands."""
-    project, folder = installed(request.param), tmp_path_factory.mktemp("work")
-    dataset, model, _ = request.param
-    words = ["dataset_args.source=sample"] if dataset == "mnist" else []
-    plug_in = project.package / SIDECARS["dataset"][dataset]["files"][0]
-    source = plug_in.read_text()
+def trained(request, stamped, installed, forks, tmp_path_factory):
+    """A combination, trained and evaluated: by its installed commands, or in forks.
+
+    Those that cover each starter once are installed; importing the libraries for each of the
+    others would take more time than all the rest.
+    """
+    triple, folder = request.param, tmp_path_factory.mktemp("work")
+    project = installed(triple) if triple in COVER else stamped[triple]
+
+    def command(*words: str) -> str:
+        if triple in COVER:
+            return project(*words, cwd=folder).stdout
+        return forks.run(project, *words, cwd=folder)
+
+    dataset, model, _ = triple
+    words = [*SMALL.get(model, []), *(["dataset_args.source=sample"] if dataset == "mnist" else [])]
     with supplied(dataset, project, folder):
-        train = project("train", "with", "seed=1", *SMALL.get(model, []), *words, cwd=folder)
-    evaluate = project("evaluate", cwd=folder)  # there is no server any more
+        train = command("train", "with", "seed=1", *words)
+        sources = {path: path.read_bytes() for path in project.package.rglob("*.py")}
+    evaluate = command("evaluate")  # there is no server any more
     run = folder / "model_data" / SIDECARS["model"][model]["class_name"] / "1"
-    yield project, run, train.stdout, evaluate.stdout, request.param
-    plug_in.write_text(source)  # as it was stamped: other tests look at it, too
+    return SimpleNamespace(
+        triple=triple, project=project, run=run, train=train, evaluate=evaluate, sources=sources
+    )
 
 
 def test_beats_the_trivial_baseline(trained):
-    _, run, _, printed, triple = trained
-    results = read(run / "evaluations" / "1" / "results.json")
-    row = SIDECARS["evaluator"][triple[2]]
+    results = read(trained.run / "evaluations" / "1" / "results.json")
+    row = SIDECARS["evaluator"][trained.triple[2]]
     score, baseline = results[row["score"]], results[row["baseline"]]
     assert score < baseline if row["score"] in LOWER_IS_BETTER else score > baseline
-    assert re.search(rf"^{row['score']} +{score:.4f}$", printed, re.MULTILINE)
-    if triple == DEFAULT:
+    assert re.search(rf"^{row['score']} +{score:.4f}$", trained.evaluate, re.MULTILINE)
+    if trained.triple == DEFAULT:
         assert score > 0.9
-    if triple[:2] == ("mnist", "cnn"):
+    if trained.triple[:2] == ("mnist", "cnn"):
         assert score > 0.93
 
 
 def test_nothing_warns_and_lines_are_plain(trained):
-    _, _, train, evaluate, _ = trained
-    for printed in (train, evaluate):
+    for printed in (trained.train, trained.evaluate):
         assert not re.search(r"warn|deprecat|tip:|GPU available|\x1b|\r|it/s", printed, re.I)
-    epochs = [line for line in train.splitlines() if line.startswith("epoch ")]
+    epochs = [line for line in trained.train.splitlines() if line.startswith("epoch ")]
     assert epochs
     assert all(re.match(r"epoch \d+/\d+  train_\w+ \d", line) for line in epochs)
 
 
 def test_the_folder_of_a_run_is_complete(trained):
-    project, run, printed, _, _ = trained
+    project, run = trained.project, trained.run
     record, config, info = (read(run / f"{name}.json") for name in ("run", "config", "info"))
     assert record["status"] == "COMPLETED"
     assert record["host"]["hostname"]
     assert record["result"]["best_val_loss"] >= 0
     versions = dict(item.split("==") for item in record["experiment"]["dependencies"])
-    assert {"torch", "pytorch-lightning", "sacred", project.path.name} <= set(versions)
-    for source in project.package.rglob("*.py"):
+    known = {project.path.name} if trained.triple in COVER else set()
+    assert {"torch", "pytorch-lightning", "sacred"} | known <= set(versions)
+    for source, content in trained.sources.items():
         stored = run / "sources" / source.relative_to(project.package.parent)
-        assert stored.read_bytes() == source.read_bytes()
-    assert (run / "cout.txt").read_text() == printed
+        assert stored.read_bytes() == content
+    assert (run / "cout.txt").read_text() == trained.train
     metrics = read(run / "metrics.json")
     epochs = config["trainer_args"]["max_epochs"]
     assert len(metrics["val_loss"]["values"]) == len(metrics["train_loss"]["values"]) == epochs
@@ -155,18 +171,19 @@ FILES = {  # of an evaluation, besides its record: each with what it begins with
 
 
 def test_an_evaluation_is_recorded(trained):
-    _, run, _, printed, triple = trained
-    folder = run / "evaluations" / "1"
+    run, folder = trained.run, trained.run / "evaluations" / "1"
     assert read(folder / "run.json")["status"] == "COMPLETED"
     assert read(folder / "run.json")["result"] == read(folder / "results.json")
     assert read(folder / "info.json")["run"] == f"{run.parent.name}/1"
-    assert (folder / "cout.txt").read_text() == printed
-    for name, beginning in FILES.get(triple[2], {}).items():
+    assert (folder / "cout.txt").read_text() == trained.evaluate
+    for name, beginning in FILES.get(trained.triple[2], {}).items():
         assert (folder / name).read_bytes().startswith(beginning), name
 
 
-def test_its_own_tests_pass(trained):
-    project = trained[0]
+@pytest.mark.parametrize("covered", COVER, ids="-".join)
+def test_its_own_tests_pass(covered, installed):
+    """They test a starter at a time, so those that cover each starter once are enough."""
+    project = installed(covered)
     words = ["pytest", "-p", "no:cacheprovider", "-W", "error::DeprecationWarning"]
     done = project("python", "-m", *words, cwd=project.path, PYTHONDONTWRITEBYTECODE="1")
     assert re.search(r"^\d+ passed in", done.stdout, re.MULTILINE), done.stdout

@@ -6,14 +6,13 @@ import os
 import pty
 import re
 import signal
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import DEBUG, DEFAULT, TRIPLES, environment, read
+from helpers import DEBUG, DEFAULT, TRIPLES, finish, read, run_command, start_command, until
 
 
 @pytest.fixture(scope="module")
@@ -157,21 +156,10 @@ def test_early_stopping(project, tmp_path):
 @pytest.mark.parametrize("after", ["model  ", "epoch 1/"])
 def test_a_stopped_run_says_so(project, tmp_path, number, after):
     words = ["dataset_args.source=sample", "trainer_args.max_epochs=1000"]
-    process = subprocess.Popen(
-        [project.python.with_name("train"), "with", *words],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    printed = ""
-    while after not in printed:
-        line = process.stdout.readline()
-        assert line, printed
-        printed += line
+    process = start_command([project.python.with_name("train"), "with", *words], tmp_path)
+    printed = until(process, after)
     process.send_signal(number)
-    printed += process.communicate(timeout=60)[0]
+    printed += finish(process)
     assert process.returncode == 1, printed
     assert "Traceback" not in printed
     assert "Interrupted: train was stopped" in printed
@@ -189,14 +177,9 @@ def test_a_stopped_run_says_so(project, tmp_path, number, after):
 def test_a_bar_in_a_terminal(project, tmp_path):
     """And none of it in the stored output but its last state."""
     leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [project.python.with_name("train"), "with", "dataset_args.source=sample"]
-        + ["trainer_args.max_epochs=1"],
-        cwd=tmp_path,
-        env=environment(TERM="xterm"),
-        stdout=follower,
-        stderr=follower,
-    )
+    words = ["with", "dataset_args.source=sample", "trainer_args.max_epochs=1"]
+    train = project.python.with_name("train")
+    process = start_command([train, *words], tmp_path, stdout=follower, TERM="xterm")
     os.close(follower)
     printed = b""
     while True:
@@ -232,7 +215,7 @@ def test_two_processes_leave_one_run(project, tmp_path):
 
 def test_a_wheel_has_the_sample(project, tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "-w", tmp_path, project.path], check=True)
+    run_command([*command, "-w", tmp_path, project.path], tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     package = project.package.name

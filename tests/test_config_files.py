@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import DEFAULT
+from helpers import DEFAULT
 
 PLANTED = {"py/reduce": [{"py/function": "os.mkdir"}, {"py/tuple": ["planted"]}]}
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE, Project, environment, read, run_module, sidecars
 from cookiecutter.main import cookiecutter
+from helpers import TEMPLATE, Project, read, sidecars
 from stamping import copy_template, files
 
 TEXT = (TEMPLATE / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -91,10 +91,10 @@ def test_comments_above_and_values_of_several_lines_arrive(template, tmp_path):
 
 
 def test_it_trains_and_is_absent_where_another_was_chosen(template, tmp_path):
-    project, env = stamp(template, tmp_path, model=NAME), environment()
+    project = stamp(template, tmp_path, model=NAME)
     words = ["with", "dataset_args.source=sample", "trainer_args.max_epochs=2"]
-    run_module(project, "train", *words, cwd=tmp_path, env=env)
-    run_module(project, "evaluate", cwd=tmp_path, env=env)
+    project.module("train", *words, cwd=tmp_path)
+    project.module("evaluate", cwd=tmp_path)
     (results,) = tmp_path.glob("model_data/LogisticRegression/1/evaluations/1/results.json")
     assert read(results)["test_accuracy"] > 2 * read(results)["baseline_accuracy"]
     other = stamp(template, tmp_path, project_slug="other")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import tarfile
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import DEFAULT, FIXTURES, TREE, copied, environment, read, run_module
 from golden import CASES, GOLDEN, losses
+from helpers import FIXTURES, TEMPLATE, read
 
 
 def test_losses_are_those_of_the_golden_file(old_template, tmp_path):
@@ -19,7 +17,7 @@ def test_losses_are_those_of_the_golden_file(old_template, tmp_path):
     """
     golden = read(GOLDEN)
     (tmp_path / "now").mkdir()
-    now = losses(TREE.parent, tmp_path / "now")
+    now = losses(TEMPLATE, tmp_path / "now")
     assert now.keys() == golden.keys() == {model for _, model, _ in CASES}
     for model, metrics in golden.items():
         assert now[model].keys() == metrics.keys()
@@ -30,20 +28,17 @@ def test_losses_are_those_of_the_golden_file(old_template, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def old_runs(installed, tmp_path_factory):
+def old_runs(copy_project, tmp_path_factory):
     """Runs commands in a project of today that has the runs of 0.4.0."""
     folder = tmp_path_factory.mktemp("old-runs")
-    project = installed(DEFAULT)
-    copied(project, folder / "project", {})
-    package = folder / "project" / "src" / project.package.name
+    project = copy_project()
+    package = project.package
     package.rename(package.with_name("old_project"))  # what the recorded sources are called
     with tarfile.open(FIXTURES / "runs-0.4.0.tar.xz") as archive:
         archive.extractall(folder, filter="data")
-    renamed = type(project)(folder / "project", Path(sys.executable))
 
     def run(*words: str, check: bool = True) -> str:
-        done = run_module(renamed, *words, cwd=folder, env=environment(), check=check)
-        return done.stdout
+        return project.module(*words, cwd=folder, check=check).stdout
 
     run.folder = folder / "model_data" / "MNISTModel"
     return run

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from conftest import TRIPLES, Project, environment, run_module
+from helpers import TRIPLES, Project
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -105,10 +105,10 @@ def test_every_command_works_with_the_declared_libraries_alone(stamped, tmp_path
     python = environment_of(declared(path), tmp_path / "env")
     missing = subprocess.run([python, "-c", "import pytest"], capture_output=True)
     assert missing.returncode != 0, "the environment has more than was declared"
-    project, env = Project(path, python), environment(PYTHONNOUSERSITE="1")
+    project = Project(path, python)
 
     def run(*words: str) -> str:
-        return run_module(project, *words, cwd=tmp_path, env=env).stdout
+        return project.module(*words, cwd=tmp_path, PYTHONNOUSERSITE="1").stdout
 
     for seed in (1, 2):
         run("train", "with", "debug", f"seed={seed}")

@@ -9,7 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import DEBUG, DEFAULT, read
+from helpers import DEBUG, DEFAULT, read
 
 QUICK = ["dataset_args.source=sample", "trainer_args.max_epochs=1"]
 
@@ -25,7 +25,7 @@ def looked_at(installed, tmp_path_factory):
 
 
 @pytest.fixture
-def copied(looked_at, tmp_path):
+def runs_copy(looked_at, tmp_path):
     """A copy of these runs that a test may edit: (folder of the model's runs, command)."""
     project, folder, _ = looked_at
     shutil.copytree(folder / "model_data", tmp_path / "model_data")
@@ -58,8 +58,8 @@ def test_all_runs_are_evaluated_once(looked_at):
         assert [path.name for path in (run / "evaluations").iterdir()] == ["1"]
 
 
-def test_a_run_that_cannot_be_evaluated_stops_no_other(copied):
-    runs, evaluate = copied
+def test_a_run_that_cannot_be_evaluated_stops_no_other(runs_copy):
+    runs, evaluate = runs_copy
     for run in runs.iterdir():
         shutil.rmtree(run / "evaluations")
     shutil.rmtree(runs / "2" / "checkpoints")
@@ -83,8 +83,8 @@ def test_the_table_says_what_is_what(looked_at):
     assert "seed=7" in rows["MNISTModel/2"][-1]
 
 
-def test_filters_and_sorting(copied):
-    runs, evaluate = copied
+def test_filters_and_sorting(runs_copy):
+    runs, evaluate = runs_copy
     for number, loss in (("1", 0.5), ("2", 0.3), ("3", 0.4)):
         result = read(runs / number / "run.json")["result"] | {"best_val_loss": loss}
         edit(runs / number / "run.json", result=result)
@@ -104,14 +104,14 @@ def test_filters_and_sorting(copied):
     assert "no run has status 'DONE': there are COMPLETED, FAILED" in said
 
 
-def test_a_run_whose_process_is_gone_is_dead(copied):
-    runs, evaluate = copied
+def test_a_run_whose_process_is_gone_is_dead(runs_copy):
+    runs, evaluate = runs_copy
     edit(runs / "1" / "run.json", status="RUNNING")
     assert table(evaluate("runs"))["MNISTModel/1"][1] == "DEAD"
 
 
-def test_a_thousand_runs_and_no_torch(copied, looked_at):
-    runs, evaluate = copied
+def test_a_thousand_runs_and_no_torch(runs_copy, looked_at):
+    runs, evaluate = runs_copy
     for number in range(4, 1001):
         (runs / str(number)).mkdir()
         for name in ("run.json", "config.json", "info.json", "metrics.json"):
@@ -127,8 +127,8 @@ assert not {{"torch", "pytorch_lightning", "matplotlib"}} & set(sys.modules)
     project("python", "-c", code, cwd=runs.parent.parent)
 
 
-def test_what_was_edited_by_hand_is_named_and_the_others_listed(copied, tmp_path):
-    runs, evaluate = copied
+def test_what_was_edited_by_hand_is_named_and_the_others_listed(runs_copy, tmp_path):
+    runs, evaluate = runs_copy
     damages = {
         "4": ("run.json", None, "4 is no run: it has no run.json"),
         "5": ("run.json", '{"status": "COMP', "5/run.json cannot be read"),
@@ -153,8 +153,8 @@ def test_what_was_edited_by_hand_is_named_and_the_others_listed(copied, tmp_path
     assert sum("10/checkpoints is a link" in line for line in complaints) == 1
 
 
-def test_seeds_are_one_group_and_pairs_are_compared(copied):
-    runs, evaluate = copied
+def test_seeds_are_one_group_and_pairs_are_compared(runs_copy):
+    runs, evaluate = runs_copy
     losses = {"1": 0.25, "2": 0.75, "3": 1.0}
     for number, loss in losses.items():
         edit(runs / number / "evaluations" / "1" / "results.json", test_loss=loss)
@@ -187,16 +187,16 @@ def test_seeds_are_one_group_and_pairs_are_compared(copied):
 
 
 @pytest.mark.parametrize("words", ["runs=[1]", "runs=[1,1]", "runs=[1,99]", "run=1", "runs=[a"])
-def test_what_cannot_be_compared_is_refused(copied, words):
-    runs, evaluate = copied
+def test_what_cannot_be_compared_is_refused(runs_copy, words):
+    runs, evaluate = runs_copy
     printed = evaluate("compare", "with", words, check=False)
     assert printed.strip().startswith("UserError: ")
     assert len(printed.strip().splitlines()) == 1
     assert not (runs.parent / "comparisons").exists()
 
 
-def test_no_interval_without_the_same_test_set(copied):
-    runs, evaluate = copied
+def test_no_interval_without_the_same_test_set(runs_copy):
+    runs, evaluate = runs_copy
     edit(runs / "2" / "evaluations" / "1" / "info.json", fingerprint={"other": "file"})
     shutil.rmtree(runs / "3" / "evaluations")
     printed = evaluate("compare", "with", "runs=[1,2]")
@@ -223,8 +223,8 @@ def test_each_example_is_stored_and_means_to_the_metric(looked_at):
         assert column.mean() == pytest.approx(results[name], rel=1e-12)
 
 
-def test_clean_says_what_and_deletes_only_that(copied, tmp_path):
-    runs, evaluate = copied
+def test_clean_says_what_and_deletes_only_that(runs_copy, tmp_path):
+    runs, evaluate = runs_copy
     shutil.copytree(runs / "1", runs / "4")
     edit(runs / "4" / "run.json", status="FAILED")
     shutil.copytree(runs / "1", runs / "5", ignore=shutil.ignore_patterns("*.ckpt"))

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import yaml
-from conftest import TEMPLATE, TREE
+from helpers import TEMPLATE, TREE
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 

@@ -6,12 +6,10 @@ import os
 import signal
 import socket
 import subprocess
-import time
-from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import DEFAULT, environment, read
+from helpers import PATIENCE_S, eventually, finish, read, start_command, until
 
 RUNNER = "<package>.runner"
 TRAIN = [RUNNER, "train", "with", "dataset_args.source=sample"]
@@ -21,21 +19,19 @@ FOR_EVER = ["trainer_args.max_epochs=100000"]
 
 
 @pytest.fixture(scope="module")
-def start(installed):
+def start(copy_project):
     """Starts commands as processes of one session: [(words, environment)], folder -> processes."""
-    project = installed(DEFAULT)
-    runner, started = f"{project.package.name}.runner", []
+    project, started = copy_project(), []
+    runner, sources = f"{project.package.name}.runner", str(project.path / "src")
 
     def start(commands, cwd):
         cwd.mkdir(exist_ok=True)
         mine = [
-            subprocess.Popen(
+            start_command(
                 [project.python, "-m", *(runner if word == RUNNER else word for word in words)],
-                cwd=cwd,
-                env=environment(**env),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
+                cwd,
+                PYTHONPATH=sources,
+                **env,
             )
             for words, env in commands
         ]
@@ -106,14 +102,14 @@ def alone(start, tmp_path_factory):
     """One process with batches twice as large."""
     folder = tmp_path_factory.mktemp("alone")
     (process,) = start([([*TRAIN, *ONE_EPOCH, "dataloader_args.batch_size=64"], {})], folder)
-    assert process.wait(60) == 0, process.stdout.read()
+    assert process.wait(PATIENCE_S) == 0, process.stdout.read()
     return the_run(folder)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_two_processes_are_as_one(start, alone, tmp_path, way):
     processes = start(WAYS[way](ONE_EPOCH), tmp_path)
-    printed = "".join(process.communicate(timeout=100)[0] for process in processes)
+    printed = "".join(map(finish, processes))
     assert [process.returncode for process in processes] == [0] * len(processes), printed
     for line in ("data ", "epoch 1/1", "speed ", "done   best val_loss", "run "):
         assert printed.count(line) == 1, printed
@@ -154,17 +150,12 @@ def is_training(pid: int) -> bool:
 @pytest.mark.parametrize("way", ["ddp", "ddp_spawn", "torchrun"])
 def test_a_killed_process_ends_the_run(start, tmp_path, way, victim):
     (process,) = start(WAYS[way](FOR_EVER), tmp_path)
-    for line in process.stdout:
-        if line.startswith("epoch 1/"):
-            break
+    until(process, "epoch 1/")
     family = [pid for pid in [process.pid, *below(process.pid)] if is_training(pid)]
     assert len(family) >= 2
     subprocess.run(["kill", "-KILL", str(family[victim])], check=True)
-    killed = time.monotonic()
-    while any(map(is_training, family)):
-        assert time.monotonic() - killed < 30, "somebody is left over"
-        time.sleep(0.1)
-    process.communicate(timeout=60)
+    eventually(lambda: not any(map(is_training, family)), "somebody is left over")
+    finish(process)
     assert process.returncode
     record = read(the_run(tmp_path) / "run.json")
     assert (record["status"], record["attempts"][-1]["status"]) == ("FAILED", "FAILED")
@@ -174,11 +165,9 @@ def test_a_killed_process_ends_the_run(start, tmp_path, way, victim):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_spawned_processes_save_and_stop(start, tmp_path, number):
     (process,) = start(WAYS["ddp_spawn"](FOR_EVER), tmp_path)
-    for line in process.stdout:
-        if line.startswith("epoch 1/"):
-            break
+    until(process, "epoch 1/")
     process.send_signal(number)
-    printed = process.communicate(timeout=60)[0]
+    printed = finish(process)
     assert process.returncode == 1
     assert "Interrupted: train was stopped at step" in printed
     assert "Traceback" not in printed
@@ -186,60 +175,3 @@ def test_spawned_processes_save_and_stop(start, tmp_path, number):
     assert read(run / "run.json")["status"] == "INTERRUPTED"
     step = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"]
     assert f"at step {step}" in printed
-
-
-# -- Who reads what -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("world", [1, 2, 3, 5])
-@pytest.mark.parametrize("size", [1, 5, 6, 60, 61, 62, 64, 97])
-@pytest.mark.parametrize("batch", [1, 6])
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_each_example_is_read_once_by_somebody(tree, world, size, batch, shuffle):
-    def batches(*place, drop_last=False):
-        found = tree("engine.training.loaders").Batches(size, batch, shuffle, drop_last, 7, *place)
-        found.set_epoch(3)
-        read = list(found)
-        assert len(found) == len(read)
-        return read
-
-    ranks = [batches(rank, world) for rank in range(world)]
-    counts = {len(rank) for rank in ranks}
-    assert len(counts) == 1  # else the others wait for ever
-    if size < world:
-        assert counts == {0}
-        return
-    assert sorted(i for rank in ranks for some in rank for i in some) == list(range(size))
-    assert all(some for rank in ranks for some in rank)
-    alone = tree("engine.training.loaders").Batches(size, batch * world, shuffle, False, 7)
-    alone.set_epoch(3)
-    for number, whole in enumerate(list(alone)[: size // (batch * world)]):
-        together = {i for rank in ranks for i in rank[number]}
-        assert together >= set(whole)
-        assert len(together - set(whole)) < world  # those that would leave somebody without
-    for rank in range(world):
-        full = batches(rank, world, drop_last=True)
-        assert [len(some) for some in full] == [batch] * (size // (batch * world))
-
-
-def test_an_epoch_has_its_own_order_and_goes_on_within(tree):
-    batches = tree("engine.training.loaders").Batches(50, 4, True, False, 1)
-    first = list(batches)
-    batches.set_epoch(1)
-    second = list(batches)
-    assert first != second
-    batches.start = 5
-    assert list(batches) == second[5:]
-    assert list(batches) == second
-
-
-def test_fewer_examples_than_processes_are_refused(tree):
-    data = tree("engine.training.loaders")
-    examples = torch.utils.data.TensorDataset(torch.zeros(2))
-    examples.collate_fn = lambda: None
-    module = data.DataModule(examples, examples, {"batch_size": 4}, 1)
-    cpu = SimpleNamespace(root_device=torch.device("cpu"))
-    module.trainer = SimpleNamespace(global_rank=0, world_size=3, strategy=cpu)
-    for loader in (module.train_dataloader, module.val_dataloader):
-        with pytest.raises(Exception, match="no batch for each of 3 processes"):
-            loader()

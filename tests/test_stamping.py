@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import (
+from helpers import (
+    COVER,
     DEFAULT,
     OPTIONS,
     ROLES,
@@ -25,7 +26,7 @@ from conftest import (
     answers,
     environment,
 )
-from stamping import COVER, files, replay_file, run_cookiecutter, same_bytes
+from stamping import files, replay_file, run_cookiecutter, same_bytes
 
 if sys.version_info >= (3, 11):
     import tomllib

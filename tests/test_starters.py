@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from conftest import SIDECARS
+from helpers import SIDECARS
 
 IMAGES = {"input_shape": (3, 16, 16), "num_classes": 10}
 TOKENS = {"vocab_size": 63, "block_size": 16, "num_layers": 2, "embedding_dimension": 32}

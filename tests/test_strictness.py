@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import DEFAULT
+from helpers import DEFAULT
 
 SMALL = [
     "dataset_args.source=sample",

@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import DEBUG, TREE, TRIPLES, Project, answers, environment, read, run_module
+from helpers import COVER, DEBUG, TREE, TRIPLES, Project, answers, environment, read
 from stamping import (
-    COVER,
     commit,
     copy_template,
     cruft,
@@ -249,13 +248,13 @@ def test_an_update_from_0_4_0_leaves_no_table_behind(updated):
 
 def test_an_own_model_is_told_where_the_machinery_is_now(updated):
     project, _, _ = updated
-    stamped = Project(project, Path(sys.executable))
-    model, env = project / PACKAGE / "models" / "my_cool_idea.py", environment()
-    refused = run_module(stamped, "train", *DEBUG, cwd=project, env=env, check=False)
+    stamped = Project(project)
+    model = project / PACKAGE / "models" / "my_cool_idea.py"
+    refused = stamped.module("train", *DEBUG, cwd=project, check=False)
     assert refused.returncode == 1
     (line,) = refused.stdout.splitlines()
     assert "my_cool_idea.py" in line
     (new,) = re.findall(r"`(from \S+ import) \.\.\.`", line)
     model.write_text(MY_MODEL.replace("from ..util.experiment import", new))
-    done = run_module(stamped, "train", *DEBUG, cwd=project, env=env)
+    done = stamped.module("train", *DEBUG, cwd=project)
     assert "MyCoolIdea/1" in done.stdout
