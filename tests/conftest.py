@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import shutil
-import sys
 import tarfile
 from functools import partial
 from pathlib import Path
@@ -18,12 +15,12 @@ from helpers import (
     FIXTURES,
     TEMPLATE,
     TREE,
-    TREE_PACKAGE,
     Project,
     answers,
     copied,
     install,
     serving,
+    tree_module,
 )
 
 SLOW = {"installed", "copy_project", "forks", "old_template"}  # fixtures of tests that train
@@ -153,9 +150,4 @@ def old_template(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tree():
     """Imports a module of the unstamped tree, by its name inside the package."""
-    spec = importlib.util.spec_from_file_location(
-        "tree", TREE_PACKAGE / "__init__.py", submodule_search_locations=[str(TREE_PACKAGE)]
-    )
-    sys.modules["tree"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["tree"])
-    return lambda name: importlib.import_module(f"tree.{name}")
+    return tree_module

@@ -7,7 +7,6 @@ from standard input, one JSON object a line, and answers each with a list of exi
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
@@ -18,7 +17,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from helpers import Project, environment
+from helpers import Project, environment, tree_module
 
 
 class Forks:
@@ -83,8 +82,7 @@ class Forks:
 def serve() -> None:
     import torchmetrics  # noqa: F401
 
-    with contextlib.suppress(ImportError):  # a project may bring what sacred lacks on this Python
-        import sacred  # noqa: F401
+    tree_module("engine.config.sacred_internals")  # and sacred, as every project imports it
 
     for line in sys.stdin:
         job = json.loads(line)

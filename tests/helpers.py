@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import json
 import os
@@ -191,6 +192,17 @@ def install(project: Path, environment: Path) -> Project:
     words = ["--python", python, "install", "-q", "--no-deps", "--no-build-isolation"]
     run_command([sys.executable, "-m", "pip", *words, "-e", project], cwd=project)
     return Project(project, python)
+
+
+def tree_module(name: str) -> ModuleType:
+    """Imports a module of the unstamped tree, by its name inside the package."""
+    if "tree" not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            "tree", TREE_PACKAGE / "__init__.py", submodule_search_locations=[str(TREE_PACKAGE)]
+        )
+        sys.modules["tree"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["tree"])
+    return importlib.import_module(f"tree.{name}")
 
 
 # -- Data -----------------------------------------------------------------------------------------
