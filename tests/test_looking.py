@@ -133,7 +133,7 @@ def test_what_was_edited_by_hand_is_named_and_the_others_listed(runs_copy, tmp_p
         "4": ("run.json", None, "4 is no run: it has no run.json"),
         "5": ("run.json", '{"status": "COMP', "5/run.json cannot be read"),
         "6": ("config.json", "[]", "6/config.json cannot be read: not an object"),
-        "7": ("metrics.json", '{"val_loss": 3}', "7/metrics.json is damaged"),
+        "7": ("metrics.jsonl", '{"val_loss": 3}\n', "7/metrics.jsonl is damaged"),
         "8": ("run.json", '{"status": 3}', "8/run.json is not of a training run"),
         "11": ("run.json", '{"status": "COMPLETED", "attempts": [1]}', "11/run.json is not of"),
         "9": ("info.json", '{"model_args": []}', "9/info.json is not of a training run"),

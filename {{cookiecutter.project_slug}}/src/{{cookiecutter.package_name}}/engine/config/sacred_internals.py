@@ -19,11 +19,9 @@ import sys
 import types
 import warnings
 from collections.abc import Iterator
-from importlib import metadata
+from importlib import metadata, resources
 
 from ..errors import Interrupted, UserError, refusals
-
-# -- Importing sacred -----------------------------------------------------------------------------
 
 
 def _find_loader(name: str):
@@ -65,65 +63,48 @@ def _pkg_resources() -> types.ModuleType:
     """
     module = types.ModuleType("pkg_resources", "Stand-in for sacred 0.8.7 alone.")
     module.working_set = _WorkingSet()
-
-    def resource_filename(package: str, name: str) -> str:
-        folder = importlib.util.find_spec(package).submodule_search_locations[0]
-        return os.path.join(folder, name)
-
-    module.resource_filename = resource_filename
+    module.resource_filename = lambda package, name: str(resources.files(package) / name)
     return module
 
 
 @contextlib.contextmanager
-def _stand_ins() -> Iterator[None]:
+def _importing() -> Iterator[None]:
     """Lends sacred what it imports, and takes it away: others find the real modules, or none.
 
-    pandas is hidden: `sacred.optional` imports it wherever it is installed (0.3 s), to write data
-    frames into a record. A configuration here is text and numbers.
+    pandas is hidden: `sacred.optional` imports it wherever it is installed (0.13 s), to write data
+    frames into a record. A configuration here is text and numbers. No garbage is collected:
+    imports create long-lived objects only, and later collections pass over them.
     """
     lent = {"pkg_resources": _pkg_resources(), "pandas": None}
     lent = {name: module for name, module in lent.items() if name not in sys.modules}
     sys.modules.update(lent)
-    lacks_loader = not hasattr(pkgutil, "find_loader")
+    lacks_loader, collects = not hasattr(pkgutil, "find_loader"), gc.isenabled()
     if lacks_loader:
         pkgutil.find_loader = _find_loader
-    try:
-        yield
-    finally:
-        for name in lent:
-            del sys.modules[name]
-        if lacks_loader:
-            del pkgutil.find_loader
-
-
-@contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
-    """Imports create long-lived objects only: collecting during them costs start-up time."""
-    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_enabled:
+        if collects:
             gc.enable()
-        gc.freeze()  # later collections pass over what was imported
+        gc.freeze()
+        if lacks_loader:
+            del pkgutil.find_loader
+        for name in lent:
+            del sys.modules[name]
 
 
 # `datetime.utcnow` in sacred/run.py, sacred/metrics_logger.py (deprecated since Python 3.12) and
 # `pkgutil.find_loader` (up to 3.13) tell the user of this project nothing.
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="sacred")
-with _without_collection(), _stand_ins():
+with _importing():
     from docopt import DocoptExit
     from sacred import SETTINGS, Experiment, arg_parser
     from sacred.config import ConfigDict, ConfigScope
     from sacred.observers import RunObserver
     from sacred.run import Run
     from sacred.serializer import flatten
-    from sacred.utils import (
-        SacredInterrupt,
-        apply_backspaces_and_linefeeds,
-        iterate_flattened,
-    )
+    from sacred.utils import SacredInterrupt, apply_backspaces_and_linefeeds, iterate_flattened
 
 __all__ = [
     "ConfigDict",
@@ -136,14 +117,11 @@ __all__ = [
     "spare_guesses",
 ]
 
-# -- Settings: public, and documented under "Settings" --------------------------------------------
-
-SETTINGS.CAPTURE_MODE = "sys"  # "fd" turns the terminal into a pipe: no bar, lost lines
+# Public, and documented under "Settings".
+SETTINGS.CAPTURE_MODE = "no"  # `runs/folder.py` writes the output as it comes, not at heartbeats
 SETTINGS.CONFIG.READ_ONLY_CONFIG = False  # a read-only dict in a checkpoint cannot be loaded again
 SETTINGS.DISCOVER_SOURCES = "none"  # `runs/folder.py` stores sources and versions, and only when
 SETTINGS.DISCOVER_DEPENDENCIES = "none"  # a run starts: sacred does it while the package imports
-
-# -- Configuration --------------------------------------------------------------------------------
 
 
 def dotted(config: dict) -> dict[str, object]:
@@ -173,13 +151,9 @@ def spare_guesses(summary):
 def as_json(content):
     """What `json.dump` can write of an object, in sacred's form (tuples, times: by jsonpickle).
 
-    `sacred.serializer.flatten` is not documented; sacred's file observer writes by it, and runs
-    of all versions of this project are to read alike.
+    `sacred.serializer.flatten` is not documented; runs of all versions are to read alike.
     """
     return flatten(content)
-
-
-# -- The command line -----------------------------------------------------------------------------
 
 
 # `sacred.arg_parser._convert_value` passes each value that it has parsed through jsonpickle, which
@@ -247,12 +221,12 @@ class TerminalExperiment(Experiment):
     def make(cls, name: str, base_dir: str, doc: str) -> TerminalExperiment:
         """An experiment whose records and messages are ours.
 
-        `sacred.experiment.Experiment` and `sacred.ingredient.Ingredient` look for their caller
-        by `inspect.stack`, which reads the source of every frame: a quarter of `train help`. For
-        as long as they do, it is replaced by what they use of it: entry 1, the caller's frame.
+        `sacred.experiment.Experiment.__init__` asks `inspect.stack` for the globals of its caller
+        (entry 1), which reads the source of every frame: a quarter of `train help`. For as long
+        as it does, `inspect.stack` answers that one question.
         """
-        everything = inspect.stack
-        inspect.stack = lambda: [(sys._getframe(depth),) for depth in (2, 3)]
+        everything, caller = inspect.stack, types.SimpleNamespace(f_globals=globals())
+        inspect.stack = lambda: [None, (caller,)]
         try:
             ex = cls(name, base_dir=base_dir, save_git_info=False)
         finally:
@@ -293,23 +267,21 @@ class TerminalExperiment(Experiment):
 
     def misunderstood(self, words: list[str]) -> UserError:
         """The refusal of words that are no command, option or `with ...`."""
-        known = {flag for option in self.all_cli_options for flag in option.get_flags()}
-        stray = [word for word in words if word.partition("=")[0] not in known]
-        return UserError(f"{' '.join(stray)!r} is not understood")
+        return UserError(f"{' '.join(words)!r} is not understood")
 
     def refuse_command(self, name: str | None) -> None:
         """Raises a UserError if this is no command."""
 
     def _check_command(self, cmd_name):
-        """`Experiment.run_commandline` calls this before all else; its own prints the usage."""
+        # `Experiment.run_commandline` calls it before all else; sacred's prints the whole usage.
         self.refuse_command(cmd_name)
 
     def get_usage(self, program_name=None):
-        """`Experiment.get_usage` shows a path relative to `base_dir`: makes that the command."""
+        # `Experiment.get_usage` shows a path relative to `base_dir`: makes that the command.
         return super().get_usage(os.path.join(self.base_dir, self.path))
 
     def _create_run(self, *args, **kwargs) -> Run:
-        """`Experiment.run` calls this before `Run.__call__`: the only place between the two."""
+        # `Experiment.run` calls it before `Run.__call__`: the only place between the two.
         run = super()._create_run(*args, **kwargs)
         run.main_function = _interruptible(run.main_function)
         if run.capture_mode is None and any(_is_sacreds(observer) for observer in run.observers):

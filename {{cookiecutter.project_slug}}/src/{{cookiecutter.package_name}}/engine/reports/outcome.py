@@ -16,6 +16,7 @@ import numpy as np
 
 from ..config.compose import flat
 from ..errors import UserError
+from ..runs.metrics_file import metrics_file, read_metrics
 from ..runs.stored import Run
 
 
@@ -73,8 +74,8 @@ def read_outcome(run: Run) -> Outcome:
     known = ("model_args", "dataset_args", "data", "fingerprint")
     with _reading(run.path / "config.json"):
         configured = settings(run.config) | settings({k: run.info.get(k, {}) for k in known})
-    with _reading(run.path / "metrics.json"):
-        curves, epochs = _curves(run.path / "metrics.json")
+    with _reading(metrics_file(run.path)):
+        curves, epochs = _curves(read_metrics(run.path))
     with _reading(run.path / "run.json"):
         status, seconds, best = run.status, _seconds(run), run.best
     if math.isnan(best):  # it has not ended
@@ -109,13 +110,11 @@ def settings(config: Mapping) -> dict[str, object]:
     return {key: value for key, value in flat(config).items() if key != "log_dir" and value != {}}
 
 
-def _curves(file: Path) -> tuple[dict[str, list[tuple[float, float]]], int]:
+def _curves(table: dict[str, dict[str, list]]) -> tuple[dict[str, list[tuple[float, float]]], int]:
     """The metrics over the epochs, and how many of these were done."""
-    if not file.exists():  # the run ended before its first epoch
-        return {}, 0
     metrics = {
         name: list(zip(entry["steps"], map(float, entry["values"]), strict=True))
-        for name, entry in read_json(file).items()
+        for name, entry in table.items()
     }
     epoch_at = dict(metrics.pop("epoch", ()))
     curves = {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 
 from ..runs.checkpoint_file import read_checkpoint
+from ..runs.metrics_file import read_metrics
 from ..runs.provenance import versions
 from ..runs.stored import Run
 
@@ -71,9 +71,7 @@ def _weights(before: Path, after: Path) -> list[str]:
 
 
 def _metrics(before: Path, after: Path) -> list[str]:
-    old, new = (
-        json.loads((f / "metrics.json").read_text(encoding="utf-8")) for f in (before, after)
-    )
+    old, new = read_metrics(before), read_metrics(after)
     lines = []
     for key in sorted(old.keys() | new.keys()):
         values = [metrics.get(key, {}).get("values", []) for metrics in (old, new)]

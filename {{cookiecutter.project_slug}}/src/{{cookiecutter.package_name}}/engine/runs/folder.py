@@ -1,32 +1,40 @@
 """Writes the folder of a run: configuration, sources, data, and how it went.
 
-A folder belongs to one process at a time: it holds a lock on it that dies with the process. Files
-are replaced as a whole, so that a kill leaves the old one or the new one.
+A folder belongs to one process at a time: it holds a lock on it that dies with the process. JSON
+files are replaced as a whole, so that a kill leaves the old one or the new one; output and metrics
+are appended to.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-import re
+import shutil
 import socket
+import threading
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from sacred.observers import FileStorageObserver
-from sacred.serializer import flatten
-
 from ..config.invocation import Invocation
-from ..errors import UserError, refusals
+from ..config.sacred_internals import RunObserver, as_json
+from ..errors import refusals
 from .files import write_json
 from .lock import lock
+from .metrics_file import read_metrics
+from .new_folder import make_folder
+from .output import Output
 from .provenance import copy_sources, git_state, versions
 from .stored import Run
 
 
-class RunFolder(FileStorageObserver):
-    """sacred's file observer, whose folder is complete and survives what its process does not.
+class RunFolder(RunObserver):
+    """A sacred observer whose folder is complete and survives what its process does not.
+
+    It writes what sacred's FileStorageObserver (0.8.7) writes, and more. That one's files are
+    written in place, its output and metrics at heartbeats.
 
     Args:
         basedir: folder of the runs; a new one gets the next number in it.
@@ -35,8 +43,11 @@ class RunFolder(FileStorageObserver):
         config: what is recorded as the configuration; None: that of this process.
 
     Attributes:
-        problem: why a file could not be written, or None.
+        dir: folder of the run; None before it has one.
     """
+
+    # Above sacred's own observers (20 to 40): the first of a run's names it, and has its folder.
+    priority = 100
 
     def __init__(
         self,
@@ -45,15 +56,48 @@ class RunFolder(FileStorageObserver):
         changes: dict | None = None,
         config: dict | None = None,
     ):
-        super().__init__(basedir, copy_sources=False)  # they are copied below
-        self.resumed, self.changes, self.recorded = resumed, changes or {}, config
-        self.problem: OSError | None = None
+        self.basedir, self.resumed = Path(basedir), resumed
+        self.changes, self.recorded = changes or {}, config
+        self.dir: Path | None = None
+        self.record: dict = {}  # run.json
+        self._lock = threading.RLock()
+        self.output: Output | None = None
+        self._problem: OSError | None = None
 
-    def started_event(self, *args, **kwargs):
+    @property
+    def problem(self) -> OSError | None:
+        """Why a file could not be written, or None."""
+        return self._problem or (self.output and self.output.problem)
+
+    # The beginning
+
+    def queued_event(  # the names and types of all events are those of sacred's RunObserver
+        self,
+        ex_info: dict,
+        command: str,
+        host_info: dict,
+        queue_time: datetime,
+        config: dict,
+        meta_info: dict,
+        _id: str | None,
+    ) -> str:
         with refusals("run", (OSError,)):
-            return self._start(*args, **kwargs)
+            self._make(_id)
+            write_json(self.dir / "config.json", as_json(config))
+            record = {"experiment": ex_info, "command": command, "host": host_info}
+            self._update(record | {"meta": meta_info, "status": "QUEUED"})
+        return self.dir.name
 
-    def _start(self, ex_info, command, host_info, start_time, config, meta_info, _id):
+    def started_event(
+        self,
+        ex_info: dict,
+        command: str,
+        host_info: dict,
+        start_time: datetime,
+        config: dict,
+        meta_info: dict,
+        _id: str | None,
+    ) -> str:
         attempt = {
             "start_time": start_time.isoformat(),
             "stop_time": None,
@@ -63,23 +107,54 @@ class RunFolder(FileStorageObserver):
             "why": None,
         }
         config = {key: value for key, value in (self.recorded or config).items() if key != "resume"}
-        if not self.resumed:
-            _id = super().started_event(  # a copy of `ex_info`, because `-F` adds other observers
-                dict(ex_info), command, host_info, start_time, config, meta_info, _id
-            )
-            self.run_entry["attempts"] = [attempt]
-            self.save_json(self.run_entry, "run.json")
-            return _id
-        self.dir = str(self.resumed.path)
-        self._lock()
-        for leftover in self.resumed.path.rglob("*.tmp"):
+        with refusals("run", (OSError,)):
+            if self.resumed:
+                record = self._resume(self.resumed, attempt)
+            else:
+                self._make(_id)
+                record = {
+                    "experiment": dict(ex_info) | self._provenance(),
+                    "command": command,
+                    "host": host_info,
+                    "start_time": attempt["start_time"],
+                    "meta": meta_info,
+                    "status": "RUNNING",
+                    "resources": [],
+                    "artifacts": [],
+                    "heartbeat": None,
+                    "attempts": [attempt],
+                }
+            # The record comes last: a folder that has one is a run, whenever this process dies.
+            write_json(self.dir / "config.json", as_json(config))
+            self._update(record)
+            self.output = Output(self.dir / "cout.txt")
+        self.output.start()
+        return self.dir.name
+
+    def _make(self, name: str | None) -> None:
+        self.dir = make_folder(self.basedir, name)
+        self.lock = lock(self.dir)  # held until this object is gone
+
+    def _provenance(self) -> dict:
+        names = copy_sources(self.dir / "sources")
+        return {
+            "sources": [[name, f"sources/{name}"] for name in names],
+            "repositories": git_state(self.dir),
+            "dependencies": versions(),
+        }
+
+    def _resume(self, run: Run, attempt: dict) -> dict:
+        """Takes over the folder of a stored run; returns its record, with this attempt."""
+        self.dir = run.path
+        self.lock = lock(run.path)
+        for leftover in run.path.rglob("*.tmp"):
             leftover.unlink()
-        self.run_entry = dict(self.resumed.record)
+        record = dict(run.record)
         for key in ("stop_time", "fail_trace", "result"):
-            self.run_entry.pop(key, None)
-        *earlier, last = self.resumed.attempts
+            record.pop(key, None)
+        *earlier, last = run.attempts
         if last["status"] == "RUNNING":
-            files = [*self.resumed.path.glob("*.*"), *self.resumed.path.glob("checkpoints/*")]
+            files = [*run.path.glob("*.*"), *run.path.glob("checkpoints/*")]
             sign = datetime.fromtimestamp(max(f.stat().st_mtime for f in files), timezone.utc)
             last = last | {
                 "status": "DEAD",
@@ -87,82 +162,90 @@ class RunFolder(FileStorageObserver):
                 "why": "its process is gone",
             }
         attempt["changes"] = self.changes
-        number = len(earlier) + 2
-        if self.resumed.changed_sources():
-            attempt["sources"] = f"attempts/{number}/sources"
-            copy_sources(Path(self.dir, attempt["sources"]))
-        self.run_entry |= {"attempts": [*earlier, last, attempt], "status": "RUNNING"}
-        self.config, self.info, self.cout, self.cout_write_cursor = config, {}, "", 0
-        self.save_json(self.run_entry, "run.json")
-        self.save_json(config, "config.json")
-        return self.resumed.path.name
+        if run.changed_sources():
+            attempt["sources"] = f"attempts/{len(earlier) + 2}/sources"
+            copy_sources(run.path / attempt["sources"])
+        return record | {"attempts": [*earlier, last, attempt], "status": "RUNNING"}
 
-    def _make_run_dir(self, _id):
-        if _id is not None and not re.fullmatch(r"\w[\w.-]*", str(_id)):
-            raise UserError(f"a run cannot be called {_id!r}: use letters, digits, '-', '_', '.'")
-        try:
-            super()._make_run_dir(_id)
-            self._lock()
-        except FileExistsError:
-            raise UserError(f"{self.basedir}/{_id} exists already: choose another id") from None
-        except OSError as error:
-            raise UserError(f"no folder for the run can be made: {error}") from error
+    # Meanwhile
 
-    def _lock(self):
-        self.lock = lock(Path(self.dir))  # held until this object is gone
+    def heartbeat_event(
+        self, info: dict, captured_out: str, beat_time: datetime, result: Any
+    ) -> None:
+        with self._noting_problems():
+            self._update({"heartbeat": beat_time.isoformat(), "result": result})
+            if info:
+                write_json(self.dir / "info.json", as_json(info))
 
-    def save_sources(self, ex_info):
-        ex_info["repositories"] = git_state(Path(self.dir))
-        ex_info["dependencies"] = versions()
-        names = copy_sources(Path(self.dir, "sources"))
-        return [[name, f"sources/{name}"] for name in names]
-
-    def save_json(self, obj, filename):
-        write_json(Path(self.dir, filename), flatten(obj))
-
-    def log_metrics(self, metrics_by_name, info):
+    def log_metrics(self, metrics_by_name: dict, info: dict) -> None:
         """Nothing: `EpochReport` keeps the metrics, in step with the checkpoints."""
 
-    def heartbeat_event(self, *args, **kwargs):
-        with self._noting_problems():
-            super().heartbeat_event(*args, **kwargs)
+    def resource_event(self, filename: str) -> None:
+        path = Path(filename)
+        digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        target = self.dir / "resources" / f"{path.stem}_{digest}{path.suffix}"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target)
+        self._update({"resources": [*self.record["resources"], [str(filename), str(target)]]})
 
-    def completed_event(self, stop_time, result):
-        with self._noting_problems():
-            self._end(stop_time, "COMPLETED", None)
-            super().completed_event(stop_time, result)
+    def artifact_event(
+        self, name: str, filename: str, metadata: Any = None, content_type: str | None = None
+    ) -> None:
+        target, known = self.dir / name, self.record["artifacts"]
+        if target.exists() and not target.samefile(filename) and name not in known:
+            raise FileExistsError(f"{target} is a file of the run: call the artifact otherwise")
+        with contextlib.suppress(shutil.SameFileError):
+            shutil.copyfile(filename, target)
+        self._update({"artifacts": [*known, name]})
 
-    def interrupted_event(self, interrupt_time, status):
-        with self._noting_problems():
-            self._end(interrupt_time, status, "stopped by Ctrl-C or SIGTERM")
-            super().interrupted_event(interrupt_time, status)
+    # The end
 
-    def failed_event(self, fail_time, fail_trace):
-        if not self.run_entry:  # it failed before it had a folder
+    def completed_event(self, stop_time: datetime, result: Any) -> None:
+        self._end(stop_time, "COMPLETED", None, result=result)
+
+    def interrupted_event(self, interrupt_time: datetime, status: str) -> None:
+        self._end(interrupt_time, status, "stopped by Ctrl-C or SIGTERM")
+
+    def failed_event(self, fail_time: datetime, fail_trace: list[str]) -> None:
+        self._end(fail_time, "FAILED", fail_trace[-1].strip(), fail_trace=fail_trace)
+        if self.record and self.resumed and not self._has_saved():
+            # Most likely a mistake on the command line: the run is as it was.
+            with self._noting_problems():
+                self._update({"status": self.resumed.status})
+                write_json(self.dir / "config.json", as_json(self.resumed.config))
+
+    def _end(self, time: datetime, status: str, why: str | None, **more) -> None:
+        if not self.record:  # it ended while its folder was being made
+            if self.dir and not self.resumed:
+                shutil.rmtree(self.dir, ignore_errors=True)
             return
+        if self.output:
+            self.output.stop()
+        end = {"stop_time": time.isoformat(), "status": status}
+        *earlier, last = self.record["attempts"]
+        attempts = [*earlier, last | end | {"why": why}]
         with self._noting_problems():
-            self._end(fail_time, "FAILED", fail_trace[-1].strip())
-            super().failed_event(fail_time, fail_trace)
-            if self.resumed and not self._has_saved():
-                # Most likely a mistake on the command line: the run is as it was.
-                self.run_entry["status"] = self.resumed.status
-                self.save_json(self.run_entry, "run.json")
-                self.save_json(self.resumed.config, "config.json")
+            self._update(end | more | {"attempts": attempts})
+            with contextlib.suppress(ValueError, LookupError, TypeError):  # damaged: readers say so
+                read_metrics(self.dir)  # makes metrics.json
 
-    def _has_saved(self):
+    def _has_saved(self) -> bool:
         begun = Path(self.dir, "lock").stat().st_mtime  # which was written at the beginning
         return any(path.stat().st_mtime > begun for path in self.resumed.checkpoints())
 
-    def _end(self, time, status, why):
-        self.run_entry["attempts"][-1].update(stop_time=time.isoformat(), status=status, why=why)
+    def _update(self, changes: dict) -> None:
+        """Changes the record; heartbeats do it in a thread of their own."""
+        with self._lock:
+            self.record = self.record | changes
+            write_json(self.dir / "run.json", as_json(self.record))
 
     @contextlib.contextmanager
-    def _noting_problems(self):
+    def _noting_problems(self) -> Iterator[None]:
         """A full disk does not end the training from another thread; the end tells of it."""
         try:
             yield
         except OSError as error:
-            self.problem = error
+            self._problem = error
 
 
 def record_failure(run: Run, why: str) -> None:

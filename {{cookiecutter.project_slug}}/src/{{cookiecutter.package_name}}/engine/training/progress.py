@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 from pathlib import Path
 
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 
-from ..runs.files import write_json
+from ..runs.metrics_file import append_metrics, cut_metrics, restore_metrics
 from .train_metrics import TrainMetrics
 
 
@@ -41,10 +40,10 @@ class ProgressBar(TQDMProgressBar):
 
 
 class EpochReport(Callback):
-    """Prints one line at the end of an epoch and keeps its metrics in `metrics.json`.
+    """Prints one line at the end of an epoch and keeps its metrics in `metrics.jsonl`.
 
-    The metrics are in each checkpoint as well, so that the file of a resumed run is that of one
-    which was never stopped.
+    A checkpoint holds how long that file was: what lies behind is cut off when the run is resumed,
+    so that the file of a resumed run is that of one which was never stopped.
 
     Args:
         folder: of the run; None: nothing is written.
@@ -53,7 +52,8 @@ class EpochReport(Callback):
 
     def __init__(self, folder: Path | None, log_scalar: Callable[[str, float, int], None]):
         self.folder, self.log_scalar = folder, log_scalar
-        self.history: dict[str, dict[str, list]] = {}
+        self.size = 0  # of the file, in bytes
+        self.history: dict[str, dict[str, list]] | None = None  # of a checkpoint of 0.4.0
 
     def __getstate__(self):
         # A process that Lightning spawns has no sacred run to tell anything.
@@ -61,20 +61,22 @@ class EpochReport(Callback):
 
     def on_train_start(self, trainer, pl_module):
         self.started = time.monotonic()
-        self._write(trainer)  # of a resumed run without what came after the checkpoint
+        if self._writes(trainer):
+            if self.history is None:
+                self.size = cut_metrics(self.folder, self.size)
+            else:
+                self.size = restore_metrics(self.folder, self.history)
 
     def on_train_epoch_start(self, trainer, pl_module):
         self.started = time.monotonic()
 
     def on_train_epoch_end(self, trainer, pl_module):
-        metrics, now = epoch_metrics(trainer), datetime.now(timezone.utc)
-        for key, value in (metrics | {"epoch": trainer.current_epoch + 1}).items():
+        metrics = epoch_metrics(trainer)
+        values = metrics | {"epoch": trainer.current_epoch + 1}
+        for key, value in values.items():
             self.log_scalar(key, value, trainer.global_step)
-            entry = self.history.setdefault(key, {"values": [], "steps": [], "timestamps": []})
-            entry["values"].append(value)
-            entry["steps"].append(trainer.global_step)
-            entry["timestamps"].append(now.replace(tzinfo=None).isoformat())  # as sacred's
-        self._write(trainer)
+        if self._writes(trainer):
+            self.size = append_metrics(self.folder, trainer.global_step, values)
         if trainer.is_global_zero:
             shown = "  ".join(f"{key} {value:.4f}" for key, value in sorted(metrics.items()))
             epochs = f"{trainer.current_epoch + 1}"
@@ -82,15 +84,14 @@ class EpochReport(Callback):
                 epochs += f"/{trainer.max_epochs}"
             print(f"epoch {epochs}  {shown}  {time.monotonic() - self.started:.1f} s", flush=True)
 
-    def _write(self, trainer: Trainer) -> None:
-        if self.folder and trainer.is_global_zero:
-            write_json(self.folder / "metrics.json", self.history)
+    def _writes(self, trainer: Trainer) -> bool:
+        return self.folder is not None and trainer.is_global_zero
 
     def state_dict(self) -> dict:
-        return {"history": self.history}
+        return {"size": self.size}
 
     def load_state_dict(self, state: dict) -> None:
-        self.history = state["history"]
+        self.size, self.history = state.get("size", 0), state.get("history")
 
 
 def _tell_nobody(name: str, value: float, step: int) -> None:
