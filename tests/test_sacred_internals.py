@@ -58,6 +58,7 @@ def test_sacred_still_has(tree, name):
 BARE = """
 import importlib.abc
 import pkgutil
+import sys
 
 
 class Without(importlib.abc.MetaPathFinder):
