@@ -209,6 +209,7 @@ def test_artifacts_and_resources(tree, tmp_path):
     with pytest.raises(FileExistsError, match="is a file of the run"):
         folder.artifact_event("run.json", str(tmp_path / "a.txt"))
     folder.completed_event(now, {"loss": 1.0})
+    folder.lock.close()
     record = read(folder.dir / "run.json")
     assert record["artifacts"] == ["a.txt"]
     assert record["resources"][0][0] == str(tmp_path / "a.txt")
