@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import re
 import signal
 import sys
 import zipfile
@@ -172,25 +169,6 @@ def test_a_stopped_run_says_so(project, tmp_path, number, after):
     if after == "epoch 1/":
         assert steps["best.ckpt"] % 141 == 0  # of the end of an epoch: not replaced by the stop
         assert steps["last.ckpt"] >= steps["best.ckpt"]
-
-
-def test_a_bar_in_a_terminal(project, tmp_path):
-    """And none of it in the stored output but its last state."""
-    leader, follower = pty.openpty()
-    words = ["with", "dataset_args.source=sample", "trainer_args.max_epochs=1"]
-    train = project.python.with_name("train")
-    process = start_command([train, *words], tmp_path, stdout=follower, TERM="xterm")
-    os.close(follower)
-    printed = b""
-    while True:
-        try:
-            printed += os.read(leader, 1 << 16)
-        except OSError:  # how a terminal without a program ends
-            break
-    os.close(leader)
-    assert process.wait() == 0
-    assert re.search(rb"Epoch 0:.*it/s", printed)
-    assert b"epoch 1/1  train_loss" in printed
 
 
 def test_module_instead_of_command(project, tmp_path):

@@ -12,9 +12,11 @@ import struct
 import subprocess
 import sys
 import termios
+from datetime import datetime
+from functools import partial
 
 import pytest
-from conftest import DEBUG, DEFAULT, Project, copied, environment, read
+from helpers import DEBUG, read, start_command, tree_module
 
 # A model that says something and dies, some moments after the run's beginning.
 DYING = """
@@ -40,28 +42,13 @@ SMALL += ["trainer_args.limit_train_batches=5", "trainer_args.limit_val_batches=
 
 @pytest.fixture(scope="module")
 def project(installed):
-    return installed(DEFAULT)
+    return installed()
 
 
-@pytest.fixture(scope="module")
-def dying(project, tmp_path_factory):
-    """Runs a command of a project that has a model which dies; with `-m`, from its sources."""
-    package = copied(project, tmp_path_factory.mktemp("own") / "own", {"models/dying.py": DYING})
-
-    def run(folder, *words, check=True):
-        return project(
-            *["python", "-m", f"{package.name}.runner", *words],
-            cwd=folder,
-            check=check,
-            PYTHONPATH=str(package.parent),
-        )
-
-    return run
-
-
-def test_a_kill_loses_neither_output_nor_metrics(dying, tmp_path):
+def test_a_kill_loses_neither_output_nor_metrics(copy_project, tmp_path):
+    dying = partial(copy_project({"models/dying.py": DYING}).module, cwd=tmp_path)
     words = ["train", "with", *SMALL, "model_name=Dying", "trainer_args.max_epochs=4"]
-    assert dying(tmp_path, *words, check=False).returncode == -signal.SIGKILL
+    assert dying(*words, check=False).returncode == -signal.SIGKILL
     run = tmp_path / "model_data" / "Dying" / "1"
     text = (run / "cout.txt").read_text(encoding="utf-8")
     assert re.search(r"^epoch 2/4 .*\ndébut 2\nhalf a line\Z", text, re.MULTILINE)
@@ -71,10 +58,10 @@ def test_a_kill_loses_neither_output_nor_metrics(dying, tmp_path):
 
     with (run / "metrics.jsonl").open("a") as file:  # as a kill leaves it, or a full disk
         file.write('{"step": 15, "times')
-    assert re.search(r"DEAD +2 ", dying(tmp_path, "evaluate", "runs").stdout)
+    assert re.search(r"DEAD +2 ", dying("evaluate", "runs").stdout)
     assert read(run / "metrics.json")["epoch"]["values"] == [1, 2]
 
-    assert dying(tmp_path, "train", "with", "resume=last", check=False).returncode < 0
+    assert dying("train", "with", "resume=last", check=False).returncode < 0
     text = (run / "cout.txt").read_text(encoding="utf-8")
     assert "half a line\ndata   MNISTDataset" in text  # not on the line that was torn
 
@@ -101,9 +88,7 @@ def in_a_terminal(command, cwd) -> tuple[int, str]:
     leader, follower = pty.openpty()
     # tqdm (4.70) shows no bar where a terminal has no width.
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    process = subprocess.Popen(
-        command, cwd=cwd, env=environment(TERM="xterm"), stdout=follower, stderr=follower
-    )
+    process = start_command(command, cwd, stdout=follower, TERM="xterm")
     os.close(follower)
     sent = b""
     while True:
@@ -127,8 +112,8 @@ def test_a_terminal_gets_everything_and_the_file_what_it_shows_in_the_end(projec
 
 
 @pytest.fixture
-def output(tree, tmp_path):
-    output = tree("engine.runs.output").Output(tmp_path / "cout.txt")
+def output(tmp_path):
+    output = tree_module("engine.runs.output").Output(tmp_path / "cout.txt")
     yield output
     output.stop()
 
@@ -195,10 +180,8 @@ def test_other_observers_and_options(project, tmp_path):
     assert read(queued / "config.json")["model_name"] == "MNISTModel"
 
 
-def test_artifacts_and_resources(tree, tmp_path):
-    from datetime import datetime
-
-    folder = tree("engine.runs.folder").RunFolder(tmp_path / "runs" / "Model")
+def test_artifacts_and_resources(tmp_path):
+    folder = tree_module("engine.runs.folder").RunFolder(tmp_path / "runs" / "Model")
     now = datetime(2026, 1, 1)
     config = {"seed": 1}
     begun = {"ex_info": {}, "command": "train", "host_info": {}, "meta_info": {}, "_id": None}
@@ -219,18 +202,17 @@ def test_artifacts_and_resources(tree, tmp_path):
 
 
 @pytest.mark.parametrize("made_before", [False, True])
-def test_recorded_sources_are_neither_linted_nor_committed(project, tmp_path, made_before):
+def test_recorded_sources_are_neither_linted_nor_committed(copy_project, tmp_path, made_before):
     """Wherever the runs are, with sources that ruff would complain of."""
-    package = copied(project, tmp_path / "own", {"util/ugly.py": "import os,sys\n"})
-    own = tmp_path / "own"
+    project = copy_project({"util/ugly.py": "import os,sys\n"})
+    own = project.path
     git = ["git", "-C", own, "-c", "user.name=x", "-c", "user.email=x@example.org"]
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
         subprocess.run([*git, *words], check=True)
     if made_before:
         (own / "elsewhere").mkdir()
     words = ["with", *DEBUG[1:], "trainer_args.limit_train_batches=1", "log_dir=elsewhere"]
-    module = [f"{package.name}.runner", "train", *words]
-    project("python", "-m", *module, cwd=own, PYTHONPATH=str(package.parent))
+    project.module("train", *words, cwd=own)
     assert list(own.glob("elsewhere/MNISTModel/1/sources/**/ugly.py"))
     ruff = [sys.executable, "-m", "ruff", "check", "--output-format=concise", "."]
     said = subprocess.run(ruff, cwd=own, capture_output=True, text=True, check=False).stdout
@@ -240,7 +222,7 @@ def test_recorded_sources_are_neither_linted_nor_committed(project, tmp_path, ma
     assert status.stdout == ""
 
 
-def test_evaluations_are_recorded_alike(project: Project, tmp_path):
+def test_evaluations_are_recorded_alike(project, tmp_path):
     project("train", *DEBUG, cwd=tmp_path)
     printed = project("evaluate", cwd=tmp_path).stdout
     evaluation = tmp_path / "model_data" / "MNISTModel" / "1" / "evaluations" / "1"

@@ -8,7 +8,7 @@ import subprocess
 from operator import attrgetter
 
 import pytest
-from conftest import environment
+from helpers import environment, tree_module
 
 PRIVATE = {  # dotted name -> what its source has to contain for us to rely on
     "sacred.experiment.Experiment.__init__": "inspect.stack()[1][0].f_globals",
@@ -43,8 +43,8 @@ PRIVATE = {  # dotted name -> what its source has to contain for us to rely on
 
 
 @pytest.mark.parametrize("name", PRIVATE)
-def test_sacred_still_has(tree, name):
-    tree("engine.config.sacred_internals")  # imports sacred where it cannot import itself
+def test_sacred_still_has(name):
+    tree_module("engine.config.sacred_internals")  # imports sacred where it cannot import itself
     parts = name.split(".")
     module = importlib.import_module(".".join(p for p in parts[:-1] if not p[0].isupper()))
     *owners, last = [p for p in parts if p not in module.__name__.split(".")]
