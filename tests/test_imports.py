@@ -61,6 +61,19 @@ def test_every_library_that_is_imported_is_declared(stamped, triple):
     assert undeclared(project, "tests", "dev") == {}
 
 
+@pytest.mark.parametrize("triple", TRIPLES, ids="-".join)
+def test_every_library_that_is_declared_is_imported(stamped, triple):
+    """But for TensorBoard, whose writer Lightning's logger and whose viewer the user looks for."""
+    project = stamped[triple].path
+    distributions = {
+        canonicalize_name(x)
+        for name in imported(project / "src")
+        for x in DISTRIBUTIONS.get(name, [])
+    }
+    names = {canonicalize_name(Requirement(line).name) for line in declared(project)}
+    assert names - distributions == {"tensorboard"}
+
+
 def test_a_library_that_is_not_declared_is_found(stamped, tmp_path):
     package = tmp_path / "src" / "package"
     package.mkdir(parents=True)
