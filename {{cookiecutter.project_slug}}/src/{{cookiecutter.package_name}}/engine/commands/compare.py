@@ -60,7 +60,7 @@ def _verdicts(comparison: Comparison) -> list[str]:
     """The first run against each other one that is not of its group, example by example."""
     first = comparison.groups[0][0]
     others = [group[0] for group in comparison.groups[1:]] or comparison.groups[0][1:]
-    lines = []
+    lines: list[str] = []
     for other in others:
         try:
             lines += map(str, intervals(first, other))

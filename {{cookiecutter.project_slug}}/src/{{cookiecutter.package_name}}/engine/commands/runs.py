@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from ..config.experiment import experiment
 from ..config.invocation import current
@@ -72,7 +73,8 @@ def _sorted(rows: list[Row], sort: str) -> list[Row]:
     """Sorted by a name; runs that have no such value, or NaN, come last."""
     if not (by := sort.removeprefix("-")):
         return rows
-    having, lacking = [], []
+    having: list[Row] = []
+    lacking: list[Row] = []
     for row in rows:
         value = row.values.get(by)
         (having if value is not None and value == value else lacking).append(row)
@@ -80,7 +82,7 @@ def _sorted(rows: list[Row], sort: str) -> list[Row]:
     return having + lacking
 
 
-def _row(outcome: Outcome, defaults: dict) -> Row:
+def _row(outcome: Outcome, defaults: dict[str, Any]) -> Row:
     run = outcome.run
     files, own = dict(defaults), dict(run.config)
     own["model_name"] = run.path.parent.name
@@ -120,7 +122,7 @@ def _cells(row: Row) -> list[str]:
     return [as_text(row.shown.get(name, row.values[name])) for name in HEAD]
 
 
-def _order(value: object) -> tuple:
+def _order(value: object) -> tuple[int, float, str]:
     """Numbers by size, before everything else by its text."""
     if isinstance(value, (int, float)):
         return (0, value, "")

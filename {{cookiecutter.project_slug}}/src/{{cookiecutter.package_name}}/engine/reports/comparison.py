@@ -45,7 +45,7 @@ def compare_outcomes(outcomes: list[Outcome]) -> Comparison:
 def group_by_seed(outcomes: list[Outcome]) -> list[list[Outcome]]:
     """Runs whose settings differ in nothing but the seed; a repeated seed is in another group."""
     groups: dict[object, list[Outcome]] = {}
-    seen = Counter()
+    seen: Counter[tuple[object, object]] = Counter()
     for outcome in outcomes:
         settings = {key: value for key, value in outcome.settings.items() if key != "seed"}
         alike = (outcome.run.path.parent.name, outcome.status, repr(sorted(settings.items())))

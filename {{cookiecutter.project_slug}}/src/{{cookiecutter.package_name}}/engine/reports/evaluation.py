@@ -26,7 +26,7 @@ def make_evaluator(name: str, values: dict[str, Any]) -> Evaluator:
     Raises:
         UserError: there is no such class, or it refuses its arguments.
     """
-    cls = load("evaluator", name)
+    cls: type[Evaluator] = load("evaluator", name)
     with refusals(f"evaluator_args: {name}"):
         return cls(**complete("evaluator_args", cls, values))
 

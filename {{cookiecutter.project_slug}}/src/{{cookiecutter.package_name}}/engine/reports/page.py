@@ -6,6 +6,7 @@ import io
 from html import escape
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .comparison import Comparison
 
@@ -66,11 +67,11 @@ def _chart(comparison: Comparison, metric: str) -> str:
     for number, group in enumerate(comparison.groups):
         for outcome in group:
             points = outcome.curves.get(metric, [])
-            label = comparison.names[number] if outcome is group[0] else None
-            axes.plot(*zip(*points), f"C{number % 10}.-", label=_plain(label), alpha=0.8)
+            label = _plain(comparison.names[number]) if outcome is group[0] else None
+            axes.plot(*zip(*points), f"C{number % 10}.-", label=label, alpha=0.8)
     axes.set_xlabel("epoch")
     axes.set_title(_plain(metric))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
     axes.grid(alpha=0.3)
     axes.legend()
     text = io.StringIO()
@@ -79,5 +80,5 @@ def _chart(comparison: Comparison, metric: str) -> str:
     return text.getvalue()[text.getvalue().index("<svg") :]
 
 
-def _plain(text: str | None) -> str | None:
-    return text and text.replace("$", r"\$")  # no mathematics
+def _plain(text: str) -> str:
+    return text.replace("$", r"\$")  # no mathematics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,7 +13,9 @@ from ..runs.provenance import versions
 from ..runs.stored import Run
 
 
-def compare_reproduction(original: Run, folder: Path, info: dict) -> tuple[bool, list[str]]:
+def compare_reproduction(
+    original: Run, folder: Path, info: dict[str, Any]
+) -> tuple[bool, list[str]]:
     """Compares a original run with its repetition.
 
     Args:
@@ -87,7 +90,7 @@ def _metrics(before: Path, after: Path) -> list[str]:
     return lines
 
 
-def _changes(what: str, then: dict, now: dict) -> list[str]:
+def _changes(what: str, then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return [
         f"{what}: {key} was {then.get(key, 'absent')}, is {now.get(key, 'absent')}"
         for key in sorted(then.keys() | now.keys())

@@ -6,6 +6,7 @@ import os
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
@@ -27,7 +28,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     both files.
     """
 
-    def save_checkpoint(self, checkpoint, path, storage_options=None):
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | os.PathLike[str],
+        storage_options: object = None,
+    ) -> None:
         path = Path(path)
         part = path.with_name(f"{path.name}.tmp")
         try:
@@ -49,7 +55,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise UserError(f"{path} could not be written ({cause}){kept}") from error
 
 
-def read_checkpoint(path: Path) -> dict:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint on the CPU: weights and plain values.
 
     Raises:
@@ -62,7 +68,8 @@ def read_checkpoint(path: Path) -> dict:
             with zipfile.ZipFile(path) as archive:
                 if (broken := archive.testzip()) is not None:
                     raise DamagedError(f"{path} is damaged: {broken} in it has changed")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return content
     except UnpicklingError as error:
         if not is_whole:
             raise DamagedError(
@@ -73,4 +80,4 @@ def read_checkpoint(path: Path) -> dict:
             f"weights and plain values only ({error})"
         ) from error
     except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, KeyError, EOFError) as error:
-        raise DamagedError(f"{path} is damaged: {error or 'it is empty'}") from error
+        raise DamagedError(f"{path} is damaged: {str(error) or 'it is empty'}") from error

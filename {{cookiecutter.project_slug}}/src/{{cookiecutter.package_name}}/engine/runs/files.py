@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 
@@ -21,7 +22,7 @@ def refuse_links(*paths: Path) -> None:
             raise UserError(f"{path} is a link, maybe out of the run's folder: nothing is written")
 
 
-def write_json(path: Path, content) -> None:
+def write_json(path: Path, content: object) -> None:
     """Replaces a JSON file as a whole: a kill or a full disk leaves the old one.
 
     Raises:
@@ -36,16 +37,19 @@ def write_json(path: Path, content) -> None:
         raise
 
 
-def plain(**groups) -> dict:
+def plain(**groups: object) -> dict[str, Any]:
     """What a record can hold of some values: JSON's types; tuples as lists, other objects not."""
 
-    def convert(value):
+    def convert(value: object) -> object:
         if isinstance(value, dict):
-            return {str(k): convert(v) for k, v in value.items() if _is_plain(v)}
+            return convert_all(value)
         return [convert(v) for v in value] if isinstance(value, (list, tuple)) else value
 
-    return convert(groups)
+    def convert_all(values: dict[Any, Any]) -> dict[str, Any]:
+        return {str(k): convert(v) for k, v in values.items() if _is_plain(v)}
+
+    return convert_all(groups)
 
 
-def _is_plain(value) -> bool:
+def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, (str, int, float, dict, list, tuple))

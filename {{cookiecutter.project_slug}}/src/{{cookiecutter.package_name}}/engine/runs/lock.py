@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import TextIO
 
 from ..errors import UserError, refusals
 from .files import refuse_links
@@ -13,10 +14,10 @@ from .files import refuse_links
 try:
     import fcntl
 except ImportError:  # Windows: nothing tells there that two processes resume one run
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a module may be missing: mypy has no word for it
 
 
-def lock(path: Path):
+def lock(path: Path) -> TextIO:
     """Locks a run's folder; the lock ends with the returned file, or with the process.
 
     Raises:
@@ -51,8 +52,8 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _flock(file, exclusive: bool) -> None:
+def _flock(file: TextIO, exclusive: bool) -> None:
     # fcntl locks, not the flock of the filelock library: forked workers do not inherit them, and
     # workers may outlive a killed training process by some seconds (fcntl(2), "Record locks").
-    if fcntl:
+    if fcntl is not None:
         fcntl.lockf(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)

@@ -48,7 +48,7 @@ def rebuild_model(run: Run, checkpoint: Path) -> LightningModule:
     Raises:
         UserError: the checkpoint is damaged, or the model's sources no longer fit it.
     """
-    cls = load("model", run.path.parent.name)
+    cls: type[LightningModule] = load("model", run.path.parent.name)
     read_checkpoint(checkpoint)  # separately: a misfit raises the same errors as damage
     try:
         return cls.load_from_checkpoint(
@@ -69,5 +69,5 @@ def on_device(model: LightningModule, device: str) -> LightningModule:
     """
     with refusals(f"device={device!r}"):
         if device == "auto":
-            device = torch.accelerator.current_accelerator(check_available=True) or "cpu"
+            device = str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
         return model.to(device).eval()

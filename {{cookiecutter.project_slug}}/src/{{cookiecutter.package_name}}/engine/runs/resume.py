@@ -91,8 +91,8 @@ def starting_point(
         try:
             content = read_checkpoint(path)
             break
-        except DamagedError as problem:
-            damaged.append(str(problem))
+        except DamagedError as damage:
+            damaged.append(str(damage))
     else:
         if damaged:
             raise UserError("; ".join(damaged))

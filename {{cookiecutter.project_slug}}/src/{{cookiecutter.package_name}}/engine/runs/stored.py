@@ -13,6 +13,7 @@ import socket
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from ..plugins import PACKAGE
@@ -26,9 +27,9 @@ class Run:
     """A stored run, as its folder tells."""
 
     path: Path
-    record: dict  # run.json
-    config: dict  # config.json, as configured
-    info: dict  # info.json: arguments with every default spelled out, data
+    record: dict[str, Any]  # run.json
+    config: dict[str, Any]  # config.json, as configured
+    info: dict[str, Any]  # info.json: arguments with every default spelled out, data
 
     @property
     def name(self) -> str:
@@ -37,8 +38,9 @@ class Run:
     @property
     def status(self) -> str:
         """As recorded; DEAD where the record says RUNNING and the process is gone."""
-        if self.record["status"] != "RUNNING" or is_locked(self.path):
-            return self.record["status"]
+        recorded: str = self.record["status"]
+        if recorded != "RUNNING" or is_locked(self.path):
+            return recorded
         beat = self.record.get("heartbeat") or self.record.get("start_time")
         if self.attempts[-1].get("host") != socket.gethostname() and isinstance(beat, str):
             # Not every shared file system shows the locks of other machines.
@@ -49,12 +51,12 @@ class Run:
         return "DEAD"
 
     @property
-    def attempts(self) -> list[dict]:
+    def attempts(self) -> list[dict[str, Any]]:
         """Start, stop, host, status and the reason for it, of the run and each resumption."""
         keys = ("start_time", "stop_time", "status")
         return self.record.get("attempts") or [{key: self.record.get(key) for key in keys}]
 
-    def own_config(self) -> dict:
+    def own_config(self) -> dict[str, Any]:
         """Its configuration as resolved: every default of model and data spelled out."""
         resolved = {
             key: self.info[key] for key in ("model_args", "dataset_args") if key in self.info
@@ -85,7 +87,7 @@ class Run:
         return value if isinstance(value, float) else math.nan
 
     @property
-    def measure(self) -> tuple:
+    def measure(self) -> tuple[object, ...]:
         """Dataset, metric and mode: runs that share them can be compared by `best`."""
         return tuple(self.config.get(key) for key in ("dataset_name", "monitor", "monitor_mode"))
 
