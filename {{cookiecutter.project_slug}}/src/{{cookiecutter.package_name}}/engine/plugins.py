@@ -105,7 +105,7 @@ def load(kind: str, name: str) -> type:
     path = find(kind, name)
     module = ".".join((_NAME, *path.relative_to(PACKAGE).with_suffix("").parts))
     try:
-        cls = getattr(importlib.import_module(module), name)
+        cls: type = getattr(importlib.import_module(module), name)
     except Exception as error:
         frames = [f for f in inspect.trace() if Path(f.filename) == path]
         at = f", line {frames[-1].lineno}" if frames else ""

@@ -67,7 +67,7 @@ def check_plug_ins(defaults: dict[str, Any], config: dict[str, Any]) -> None:
             check_names(group, config[group], class_name)
 
 
-def check_names(group: str, values: dict, class_name: str | None = None) -> None:
+def check_names(group: str, values: dict[str, Any], class_name: str | None = None) -> None:
     """Refuses an argument that the class of this group does not have; imports nothing."""
     known = argument_names(group, class_name)
     for key in values:
@@ -78,9 +78,11 @@ def check_names(group: str, values: dict, class_name: str | None = None) -> None
             raise unknown(f"{group}:", str(key), known)
 
 
-def check_types(group: str, function: Callable, values: dict) -> None:
+def check_types(group: str, function: Callable[..., Any], values: dict[str, Any]) -> None:
     """Refuses values which `function(**values)` is not made for, by its type hints."""
-    target = function.__init__ if isinstance(function, type) else function
+    target = function
+    if isinstance(function, type):
+        target = function.__init__  # type: ignore[misc]  # of this class, not of a subclass
     parameters = inspect.signature(function).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     hints = _hints(target)
@@ -95,9 +97,10 @@ def check_types(group: str, function: Callable, values: dict) -> None:
             raise UserError(f"{head}{key}={value!r} does not fit: it takes {_words(hint)}")
 
 
-def _hints(function: Callable) -> dict:
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """The type hints of a function, less those that name what its module does not import."""
-    function, hints = inspect.unwrap(function), {}
+    function = inspect.unwrap(function)
+    hints: dict[str, Any] = {}
     for name, annotation in inspect.get_annotations(function).items():
         alone = type("Alone", (), {"__annotations__": {name: annotation}})
         with contextlib.suppress(Exception):
@@ -105,7 +108,7 @@ def _hints(function: Callable) -> dict:
     return hints
 
 
-def fits(value, hint) -> bool:
+def fits(value: object, hint: Any) -> bool:
     """Whether a value of the configuration (text, number, bool, None, list, dict) has the type.
 
     An int passes for a float and a list for a tuple, as JSON and the command line have it.
@@ -137,7 +140,7 @@ def fits(value, hint) -> bool:
     return isinstance(value, cls)
 
 
-def _words(hint) -> str:
+def _words(hint: Any) -> str:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return " or ".join(map(repr, args))

@@ -24,14 +24,20 @@ class Scope(ConfigScope):
         basis: a stored run's configuration, which replaces that of the file; None: the file's.
     """
 
-    basis: dict | None = None
+    basis: dict[str, Any] | None = None
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
         """What the file says."""
-        return super().__call__()
+        said: dict[str, Any] = super().__call__()
+        return said
 
-    def __call__(self, fixed=None, preset=None, fallback=None):
+    def __call__(
+        self,
+        fixed: dict[str, Any] | None = None,
+        preset: dict[str, Any] | None = None,
+        fallback: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         defaults = copy.deepcopy(self.defaults)
         if self.basis is None:
             summary = super().__call__(fixed, preset, fallback)
@@ -48,7 +54,7 @@ class Scope(ConfigScope):
 
 
 def compose(
-    scope: Scope, presets: Mapping[str, ConfigScope], words: dict, names: Sequence[str]
+    scope: Scope, presets: Mapping[str, ConfigScope], words: dict[str, Any], names: Sequence[str]
 ) -> dict[str, Any]:
     """The overrides of a command as one nested dict: each later one wins, the words over all.
 
@@ -66,7 +72,8 @@ def compose(
             raise _no_preset(name, scope, presets)
     if "" in words:
         raise UserError("'=' stands alone: write KEY=VALUE, without spaces")
-    overrides = words = plain_values(words, "command line")
+    words = plain_values(words, "command line")
+    overrides = words
     for position, name in enumerate(names):
         preset = presets.get(name) or ConfigDict(read_config_file(name))
         earlier = {} if position == 0 else overrides
@@ -83,7 +90,7 @@ def _no_preset(name: str, scope: Scope, presets: Mapping[str, ConfigScope]) -> U
     return unknown("preset", name, {*presets, *keys} - {"__doc__"}, also)
 
 
-def flat(config: dict[str, Any]) -> dict[str, Any]:
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as dotted keys and values, less its docstring and what tells no run apart."""
     flattened: dict[str, Any] = {}
     for key, value in sorted(config.items()):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import Interrupted, UserError, unknown
@@ -29,23 +29,25 @@ class StrictExperiment(TerminalExperiment):
             that it starts from, or None. The runner sets it.
     """
 
-    basis: Callable[[Invocation], dict | None] = staticmethod(lambda invocation: None)
+    basis: Callable[[Invocation], dict[str, Any] | None] = staticmethod(lambda invocation: None)
 
     @property
     def scope(self) -> Scope:
         """The configuration of the `*_config.py`."""
-        return self.configurations[0]
+        scope: Scope = self.configurations[0]
+        return scope
 
     @property
     def defaults(self) -> dict[str, Any]:
         """What the `*_config.py` says."""
         return self.scope.defaults
 
-    def config(self, function: Callable) -> Scope:
-        self.configurations.append(Scope(function))
-        return self.configurations[-1]
+    def config(self, function: Callable[..., None]) -> Scope:
+        scope = Scope(function)
+        self.configurations.append(scope)
+        return scope
 
-    def add_commands(self, functions: dict[str, Callable], unobserved: bool) -> None:
+    def add_commands(self, functions: dict[str, Callable[..., Any]], unobserved: bool) -> None:
         """Makes commands of functions; each one's signature is the schema of its configuration."""
         for name, function in functions.items():
             function.__name__ = name
@@ -56,7 +58,8 @@ class StrictExperiment(TerminalExperiment):
         options = [word.partition("=")[0] for word in words if word.startswith("-")]
         stray = [word for word in options if word not in known]
         said = f"`{' '.join([self.path, *words])}` is not understood"
-        said = unknown("option", stray[0], known) if stray else said
+        if stray:
+            said = str(unknown("option", stray[0], known))
         return UserError(f"{said} (see `{self.path} help`)")
 
     def refuse_command(self, name: str | None) -> None:
@@ -68,7 +71,13 @@ class StrictExperiment(TerminalExperiment):
         if name not in commands:
             raise unknown("command", str(name), {*commands, "help"})
 
-    def run_checked(self, command_name=None, config_updates=None, named_configs=(), **kwargs):
+    def run_checked(
+        self,
+        command_name: str | None = None,
+        config_updates: dict[str, Any] | None = None,
+        named_configs: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> Any:
         name = command_name or self.default_command
         words = config_updates or {}
         overrides = compose(self.scope, self.named_configs, words, named_configs)
@@ -94,7 +103,7 @@ class StrictExperiment(TerminalExperiment):
             raise UserError(f"the record of the run could not be written: {problem}")
         return run
 
-    def _invocation(self, name: str, overrides: dict) -> Invocation:
+    def _invocation(self, name: str, overrides: dict[str, Any]) -> Invocation:
         function = inspect.unwrap(self.commands[name])
         main = inspect.unwrap(self.commands[self.default_command])
         is_default = function.__module__.startswith("sacred.") or function is main
@@ -129,14 +138,14 @@ def make_experiment(name: str, doc: str) -> StrictExperiment:
     ex.logger.addHandler(handler)
 
     @ex.option_hook
-    def only_rank_zero_observes(options):
+    def only_rank_zero_observes(options: dict[str, Any]) -> None:
         current().is_stored = not options["--unobserved"]
         if rank() > 0:
             options["--unobserved"] = True
             options["--loglevel"] = "ERROR"
 
     @ex.config_hook
-    def check(config, command_name, logger):
+    def check(config: dict[str, Any], command_name: str, logger: logging.Logger) -> None:
         check_command(current(), config)
 
     return ex

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -20,7 +20,7 @@ class _Loader(yaml.SafeLoader):
     PyYAML 6 implements YAML 1.1, which also takes `on`, `no`, dates and base 60 for values.
     """
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012 (PyYAML's way: a table of the class)
 
 
 for _tag, _pattern, _first in (  # YAML 1.2.2, section 10.3.2, the core schema

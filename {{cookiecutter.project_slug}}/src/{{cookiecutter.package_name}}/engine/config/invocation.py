@@ -29,7 +29,7 @@ class Invocation:
 
     experiment: Any
     command: str
-    function: Callable
+    function: Callable[..., Any]
     is_default: bool
     defaults: dict[str, Any]
     overrides: dict[str, Any]

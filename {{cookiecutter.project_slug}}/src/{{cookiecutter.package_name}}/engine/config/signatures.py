@@ -8,6 +8,7 @@ import inspect
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from ..plugins import find, source
@@ -26,12 +27,15 @@ def argument_names(group: str, class_name: str | None = None) -> set[str] | None
     """Arguments of the class that a group feeds, from its source; None if that cannot tell."""
     if group in OUTSIDE:
         package, file, class_name = OUTSIDE[group]
-        path = Path(importlib.util.find_spec(package).submodule_search_locations[0], file)
-        module = _beginning(path, class_name)
+        spec = importlib.util.find_spec(package)
+        assert spec
+        assert spec.submodule_search_locations
+        module = _beginning(Path(spec.submodule_search_locations[0], file), class_name)
     else:
+        assert class_name is not None  # what is not OUTSIDE feeds a plug-in
         module = source(find(group.removesuffix("_args"), class_name))
-    body = next(n.body for n in module.body if getattr(n, "name", None) == class_name)
-    for node in body:
+    classes = (n for n in module.body if isinstance(n, ast.ClassDef) and n.name == class_name)
+    for node in next(classes).body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             if node.args.kwarg:
                 return None
@@ -45,10 +49,14 @@ def _beginning(path: Path, class_name: str) -> ast.Module:
     """A class up to the end of its `__init__`: the whole of a large file takes long to parse."""
     method = r"    (?:@.*\n    )*def (?!__init__)"
     pattern = rf"^class {class_name}\b(?:.*\n)*?    def __init__\((?:.*\n)*?(?={method}|\S|\Z)"
-    return ast.parse(re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE)[0])
+    found = re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found, f"{path} defines no class {class_name} with an __init__"
+    return ast.parse(found[0])
 
 
-def complete(group: str, cls: type, values: dict, known_by: object = None) -> dict:
+def complete(
+    group: str, cls: type, values: dict[str, Any], known_by: object = None
+) -> dict[str, Any]:
     """Every argument of `cls`: as configured, else as another object has it, else the default.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -30,10 +31,12 @@ def paired_bootstrap(differences: np.ndarray, resamples: int = 2000) -> np.ndarr
     """
     if len(differences) > EXACT:
         half = 1.959964 * differences.std(0) / math.sqrt(len(differences))
-        return differences.mean(0) + np.stack([-half, half])
+        ends: np.ndarray = differences.mean(0) + np.stack([-half, half])
+        return ends
     generator, size = np.random.default_rng(1993), len(differences)
     means = [differences[generator.integers(size, size=size)].mean(0) for _ in range(resamples)]
-    return np.percentile(means, [2.5, 97.5], axis=0)
+    ends = np.percentile(means, [2.5, 97.5], axis=0)
+    return ends
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,15 @@ def intervals(first: Outcome, other: Outcome) -> list[Interval]:
         UserError: why they cannot be compared.
     """
     both, what = (other, first), f"{other.name} - {first.name}: no interval, because"
+    folders = []
     for outcome in both:
         if outcome.evaluation is None:
             raise UserError(f"{what} {outcome.name} is not evaluated")
-    if _test_set(first) != _test_set(other):
+        folders.append(outcome.evaluation)
+    ours_on, theirs_on = (_test_set(x, folder) for x, folder in zip(both, folders))
+    if ours_on != theirs_on:
         raise UserError(f"{what} their test sets or evaluators are not the same")
-    files = [outcome.evaluation / "per_example.csv" for outcome in both]
+    files = [folder / "per_example.csv" for folder in folders]
     if missing := [str(file) for file in files if not file.exists()]:
         raise UserError(f"{what} there is no {' and no '.join(missing)}: evaluate again")
     tables = [read_per_example(file) for file in files]
@@ -86,12 +92,13 @@ def intervals(first: Outcome, other: Outcome) -> list[Interval]:
         differences = ours - theirs
         ends = paired_bootstrap(differences)
         columns = zip(names, differences.mean(0).tolist(), *ends.tolist(), strict=True)
-    return [Interval(*column, (other.name, first.name), len(ours)) for column in columns]
+    runs = (other.name, first.name)
+    return [Interval(name, gap, low, high, runs, len(ours)) for name, gap, low, high in columns]
 
 
-def _test_set(outcome: Outcome) -> tuple:
+def _test_set(outcome: Outcome, folder: Path) -> tuple[object, ...]:
     """What is equal for two evaluations on the same examples (besides how many there are)."""
-    config, info = (read_json(outcome.evaluation / name) for name in ("config.json", "info.json"))
+    config, info = (read_json(folder / name) for name in ("config.json", "info.json"))
     # Where no files tell what the data are, the arguments do.
     told_by = info.get("fingerprint") or info.get("dataset_args")
     dataset = outcome.run.config["dataset_name"]

@@ -7,10 +7,11 @@ import csv
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,8 @@ class Outcome:
 
     @property
     def monitor(self) -> str:
-        return self.run.config["monitor"]
+        monitor: str = self.run.config["monitor"]
+        return monitor
 
     @property
     def last(self) -> dict[str, float]:
@@ -87,7 +89,7 @@ def read_outcome(run: Run) -> Outcome:
 
 
 @contextlib.contextmanager
-def _reading(file: Path):
+def _reading(file: Path) -> Iterator[None]:
     """Names the file in which something is not what a run writes."""
     try:
         yield
@@ -97,7 +99,7 @@ def _reading(file: Path):
         raise UserError(f"{file} is damaged: {error!r}") from None
 
 
-def read_json(file: Path) -> dict:
+def read_json(file: Path) -> dict[str, Any]:
     with _reading(file):
         content = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
@@ -105,7 +107,7 @@ def read_json(file: Path) -> dict:
         return content
 
 
-def settings(config: Mapping) -> dict[str, object]:
+def settings(config: Mapping[str, Any]) -> dict[str, object]:
     """A configuration as dotted key -> value, less what does not tell runs apart."""
     return {key: value for key, value in flat(config).items() if key != "log_dir" and value != {}}
 

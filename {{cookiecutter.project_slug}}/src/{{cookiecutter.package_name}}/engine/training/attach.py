@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor
@@ -28,7 +29,7 @@ HOOKS_OF_A_STEP = (
 
 def make_callbacks(
     folder: Path | None,
-    trainer_args: dict,
+    trainer_args: dict[str, Any],
     monitor: str,
     monitor_mode: str,
     early_stopping_patience: int | None,
@@ -64,8 +65,8 @@ def make_callbacks(
     if early_stopping_patience is not None:
         patience = early_stopping_patience
         callbacks.append(EarlyStopping(monitor, patience=patience, mode=monitor_mode))
-    saves = folder and trainer_args.get("enable_checkpointing") is not False
-    checkpoints = folder / "checkpoints" if saves else None
+    saves = trainer_args.get("enable_checkpointing") is not False
+    checkpoints = folder / "checkpoints" if folder and saves else None
     # The last, so that what it saves has seen all the others.
     return [*callbacks, Checkpoints(checkpoints, monitor, monitor_mode, checkpoint_every_s, stop)]
 
@@ -75,7 +76,8 @@ def skip_empty_hooks(trainer: Trainer, model: LightningModule) -> None:
 
     Lightning passes over a hook that cannot be called, at a fraction of the cost.
     """
-    for base, owners in ((Callback, trainer.callbacks), (LightningModule, [model])):
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning does not declare it
+    for base, owners in ((Callback, callbacks), (LightningModule, [model])):
         for owner in owners:
             for hook in HOOKS_OF_A_STEP:
                 if getattr(type(owner), hook) is getattr(base, hook):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ..errors import UserError
 
@@ -25,21 +27,26 @@ class FiniteLoss(Callback):
         self.sum: torch.Tensor | float = 0.0
         self.since = 0  # step after which the losses are summed
 
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if not outputs:  # the model has skipped the batch
             return
-        self.sum = self.sum + outputs["loss"].detach()
-        if self.sum.device.type == "cpu" or trainer._logger_connector.should_update_logs:
+        loss = outputs["loss"].detach()
+        self.sum = self.sum + loss
+        if loss.device.type == "cpu" or trainer._logger_connector.should_update_logs:
             self._look(trainer)
 
-    def on_validation_end(self, trainer, pl_module):
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         score = trainer.callback_metrics.get(self.monitor)
         if score is not None and not trainer.sanity_checking and not score.isfinite():
             raise _refusal(
                 trainer, f"{self.monitor} is not finite after step {trainer.global_step}"
             )
 
-    def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         self._look(trainer)
         weights = checkpoint["state_dict"].items()
         bad = [name for name, w in weights if w.is_floating_point() and not w.isfinite().all()]
@@ -55,9 +62,10 @@ class FiniteLoss(Callback):
 
 
 def _refusal(trainer: Trainer, what: str) -> UserError:
-    folder = trainer.checkpoint_callback and trainer.checkpoint_callback.folder
-    saved = folder and (folder / "last.ckpt").exists()
-    kept = f"{folder / 'last.ckpt'} is from before" if saved else "there is no checkpoint yet"
+    folder: Path | None = getattr(trainer.checkpoint_callback, "folder", None)
+    kept = "there is no checkpoint yet"
+    if folder and (folder / "last.ckpt").exists():
+        kept = f"{folder / 'last.ckpt'} is from before"
     return UserError(
         f"{what}, so the training has ended; {kept}. A smaller model_args.learning_rate or "
         "trainer_args.gradient_clip_val=1 may help, if the data has no such values itself"

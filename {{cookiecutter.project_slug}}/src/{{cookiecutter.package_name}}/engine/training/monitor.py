@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ..errors import unknown
 
@@ -17,7 +17,7 @@ class MonitorExists(Callback):
     def __init__(self, monitor: str):
         self.monitor = monitor
 
-    def on_sanity_check_end(self, trainer, pl_module):
+    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = trainer.callback_metrics
         if metrics and self.monitor not in metrics and not self.monitor.startswith("train"):
             raise unknown("monitor: metric", self.monitor, metrics)

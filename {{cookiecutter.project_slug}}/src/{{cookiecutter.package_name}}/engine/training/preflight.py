@@ -116,7 +116,7 @@ def _check_arguments(config: dict[str, Any]) -> None:
     with refusals("trainer_args", (Exception,)):
         make_trainer(None, [], config["trainer_args"])
     with refusals("dataloader_args", (Exception,)):
-        DataLoader(range(1), **config["dataloader_args"])
+        DataLoader(range(1), **config["dataloader_args"])  # type: ignore[arg-type]  # a sequence will do
 
 
 def check_evaluation(invocation: Invocation, config: dict[str, Any]) -> None:

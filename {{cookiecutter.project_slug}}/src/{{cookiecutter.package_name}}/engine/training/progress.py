@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 
 from ..runs.metrics_file import append_metrics, cut_metrics, restore_metrics
@@ -28,12 +29,14 @@ class ProgressBar(TQDMProgressBar):
         self.means = means
         super().__init__(refresh_rate=refresh_rate, leave=False)
 
-    def setup(self, trainer, pl_module, stage):
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if not sys.stderr.isatty():
             self.disable()
         super().setup(trainer, pl_module, stage)
 
-    def get_metrics(self, trainer, pl_module):
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return metrics | self.means.latest
@@ -53,13 +56,13 @@ class EpochReport(Callback):
     def __init__(self, folder: Path | None, log_scalar: Callable[[str, float, int], None]):
         self.folder, self.log_scalar = folder, log_scalar
         self.size = 0  # of the file, in bytes
-        self.history: dict[str, dict[str, list]] | None = None  # of a checkpoint of 0.4.0
+        self.history: dict[str, dict[str, list[Any]]] | None = None  # of a checkpoint of 0.4.0
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # A process that Lightning spawns has no sacred run to tell anything.
         return vars(self) | {"log_scalar": _tell_nobody}
 
-    def on_train_start(self, trainer, pl_module):
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.monotonic()
         if self._writes(trainer):
             if self.history is None:
@@ -67,10 +70,10 @@ class EpochReport(Callback):
             else:
                 self.size = restore_metrics(self.folder, self.history)
 
-    def on_train_epoch_start(self, trainer, pl_module):
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.monotonic()
 
-    def on_train_epoch_end(self, trainer, pl_module):
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = epoch_metrics(trainer)
         values = metrics | {"epoch": trainer.current_epoch + 1}
         for key, value in values.items():
@@ -80,17 +83,17 @@ class EpochReport(Callback):
         if trainer.is_global_zero:
             shown = "  ".join(f"{key} {value:.4f}" for key, value in sorted(metrics.items()))
             epochs = f"{trainer.current_epoch + 1}"
-            if trainer.max_epochs > 0:  # else other limits end the training
+            if (trainer.max_epochs or 0) > 0:  # else other limits end the training
                 epochs += f"/{trainer.max_epochs}"
             print(f"epoch {epochs}  {shown}  {time.monotonic() - self.started:.1f} s", flush=True)
 
     def _writes(self, trainer: Trainer) -> bool:
         return self.folder is not None and trainer.is_global_zero
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         return {"size": self.size}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.size, self.history = state.get("size", 0), state.get("history")
 
 

@@ -42,9 +42,10 @@ def report_training(
     trainer: Trainer, folder: Path | None, monitor: str, info: dict[str, Any]
 ) -> dict[str, float]:
     """Says how the run went; returns the metrics of its last epoch, and the best score."""
-    if not isinstance(trainer.profiler, PassThroughProfiler):
+    # Lightning sets both without declaring them.
+    if not isinstance(trainer.profiler, PassThroughProfiler):  # type: ignore[attr-defined]
         report_profile(trainer, folder)
-    for callback in trainer.callbacks:
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, SpeedReport):
             info["speed"] = callback.report
     metrics = epoch_metrics(trainer)

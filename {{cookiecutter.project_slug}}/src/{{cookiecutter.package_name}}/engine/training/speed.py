@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
+from typing import Any
 
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
+from torch.utils.data import DataLoader
 
 from .train_metrics import TrainMetrics
 
@@ -20,15 +22,16 @@ class NoProfiler(PassThroughProfiler):
 
     nothing = contextlib.nullcontext()
 
-    def profile(self, action_name: str) -> contextlib.nullcontext:
+    def profile(self, action_name: str) -> Any:  # Lightning uses it in a `with` only
         return self.nothing
 
 
 class Compile(Callback):
     """Compiles the model's `forward` (`torch.compile`), in each process by itself."""
 
-    def setup(self, trainer, pl_module, stage):
-        pl_module.forward = torch.compile(pl_module.forward)
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        compiled = torch.compile(pl_module.forward)
+        pl_module.forward = compiled  # type: ignore[method-assign]  # as torch's documentation has it
 
 
 class SpeedReport(Callback):
@@ -42,27 +45,30 @@ class SpeedReport(Callback):
     """
 
     def __init__(self, means: TrainMetrics):
-        self.means, self.report = means, {}
+        self.means = means
+        self.report: dict[str, int | float] = {}
         self.seconds = 0.0  # of training, without validation, in this process
 
-    def setup(self, trainer, pl_module, stage):
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # glibc returns the memory of a large tensor to the system, and asks for it again a step
         # later, which takes longer than to compute with it - unless it has seen a larger one go.
         torch.empty(LARGE, dtype=torch.uint8)
 
-    def on_train_start(self, trainer, pl_module):  # a resumed epoch may begin with a validation
+    def on_train_start(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> None:  # a resumed epoch may begin with a validation
         self.since = time.perf_counter()
 
-    def on_train_epoch_start(self, trainer, pl_module):
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.since = time.perf_counter()
 
-    def on_validation_start(self, trainer, pl_module):
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._pause(trainer)
 
-    def on_validation_end(self, trainer, pl_module):
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.since = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer, pl_module):
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._pause(trainer)
 
     def _pause(self, trainer: Trainer) -> None:
@@ -70,10 +76,11 @@ class SpeedReport(Callback):
             now = time.perf_counter()
             self.seconds, self.since = self.seconds + now - self.since, now
 
-    def on_train_end(self, trainer, pl_module):
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.seconds or not trainer.is_global_zero:
             return
-        loader, processes = trainer.train_dataloader, trainer.world_size
+        loader: Any = trainer.train_dataloader  # a LazyLoader
+        processes = trainer.world_size
         waiting = loader.waited / self.seconds
         threads = torch.get_num_threads()
         self.report = {
@@ -91,7 +98,7 @@ class SpeedReport(Callback):
             print(f"       the data holds the training up: {_advice(loader)}", flush=True)
 
 
-def _advice(loader) -> str:
+def _advice(loader: DataLoader[Any]) -> str:
     if loader.num_workers:
         more = 2 * loader.num_workers
         return f"dataloader_args.num_workers={more}, or a dataset that does less for an example"

@@ -28,11 +28,13 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from multiprocessing import active_children
+from subprocess import Popen
+from typing import Any
 
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.strategies.launchers import subprocess_script
 from torch.distributed import DistBackendError
-from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from ..config.invocation import Invocation
 from ..errors import Interrupted, UserError
@@ -112,10 +114,10 @@ def stoppable(trainer: Trainer, request: StopRequest) -> Iterator[None]:
 class EndWithParent(Callback):
     """Ends a process that Lightning has started when the one that started it is gone."""
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         import_lightning()  # a spawned process, before Lightning speaks in it
 
-    def setup(self, trainer, pl_module, stage):
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         is_script = "LOCAL_RANK" in os.environ and not launched() and trainer.local_rank
         if is_script or multiprocessing.parent_process():
             self.parent = os.getppid()
@@ -137,7 +139,7 @@ def together(trainer: Trainer, invocation: Invocation) -> Iterator[None]:
         invocation: whose run is recorded as FAILED where only a kill can end this process.
     """
 
-    def watch(children):
+    def watch(children: list[Popen[bytes]]) -> None:
         while not (why := _lost(children)):
             if all(child.returncode == 0 for child in children):
                 return
@@ -149,10 +151,12 @@ def together(trainer: Trainer, invocation: Invocation) -> Iterator[None]:
             child.kill()
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def start_watch(child_processes: list[Popen[bytes]]) -> None:
+        threading.Thread(target=watch, args=(child_processes,), daemon=True).start()
+
     # In place of Lightning's watch, which kills this process before it can say anything.
-    subprocess_script._launch_process_observer = lambda children: threading.Thread(
-        target=watch, args=(children,), daemon=True
-    ).start()
+    # mypy: a private name, which Lightning does not offer for this.
+    subprocess_script._launch_process_observer = start_watch  # type: ignore[attr-defined]
     try:
         yield
     except ProcessExitedException as error:
@@ -183,7 +187,7 @@ def _is_of_connection(error: RuntimeError) -> bool:
     return isinstance(error, DistBackendError) or "gloo" in str(error)
 
 
-def _lost(children: list) -> str:
+def _lost(children: list[Popen[bytes]]) -> str:
     """Which child has not ended well, if one has; "" if none."""
     for number, child in enumerate(children, start=1):
         if code := child.poll():
@@ -193,7 +197,7 @@ def _lost(children: list) -> str:
 
 def _record_for_dead(trainer: Trainer) -> None:
     """Makes the run FAILED if the process that keeps its record is gone, as others see first."""
-    checkpoints = trainer.checkpoint_callback and trainer.checkpoint_callback.folder
+    checkpoints = getattr(trainer.checkpoint_callback, "folder", None)
     until = time.monotonic() + GRACE_S
     while checkpoints and time.monotonic() < until:
         with contextlib.suppress(OSError, UserError):

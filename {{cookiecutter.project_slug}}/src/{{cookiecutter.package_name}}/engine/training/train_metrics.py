@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.data import extract_batch_size
 from torch import Tensor
 
@@ -23,12 +25,14 @@ class TrainMetrics(Callback):
         latest: the values that were logged last, over all processes; the progress bar shows them.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.examples = self.seen = 0
         self.latest: dict[str, float] = {}
 
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         count = extract_batch_size(batch)
         self.examples += count
         for name, value in (outputs or {}).items():
@@ -38,10 +42,11 @@ class TrainMetrics(Callback):
                 self.sums[name].add_(value.detach(), alpha=count)
             else:
                 self.sums[name] = value.detach().float() * count  # half precision cannot sum
-        if trainer._logger_connector.should_update_logs or trainer.fast_dev_run:
+        is_short = trainer.fast_dev_run  # type: ignore[attr-defined]  # Lightning does not declare it
+        if trainer._logger_connector.should_update_logs or is_short:
             self._log_step(trainer, outputs)
 
-    def _log_step(self, trainer: Trainer, outputs: dict) -> None:
+    def _log_step(self, trainer: Trainer, outputs: dict[str, Any]) -> None:
         loop = trainer.fit_loop
         if loop._should_accumulate():
             return
@@ -53,12 +58,12 @@ class TrainMetrics(Callback):
             logger.log_metrics(values, loop.epoch_loop._batches_that_stepped)
             logger.save()  # before a checkpoint says that this was logged
 
-    def on_train_epoch_end(self, trainer, pl_module):
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for name in self._own(trainer):
             total = torch.stack([self.sums[name], torch.full_like(self.sums[name], self.examples)])
             total, examples = trainer.strategy.reduce(total, reduce_op="sum")
             # The same in each process already; `sync_dist` spares us Lightning's advice.
-            self.log(f"train_{name}", total / examples * _parts(name, trainer), sync_dist=True)
+            pl_module.log(f"train_{name}", total / examples * _parts(name, trainer), sync_dist=True)
         self.seen += self.examples
         self.sums, self.examples = {}, 0
 
@@ -66,11 +71,11 @@ class TrainMetrics(Callback):
         logged = trainer.fit_loop.epoch_loop._results
         return [name for name in self.sums if f"training_step.train_{name}" not in logged]
 
-    def rank_state(self) -> dict:
+    def rank_state(self) -> dict[str, Any]:
         """What a checkpoint needs of each process."""
         return {"sums": self.sums, "examples": self.examples, "latest": self.latest}
 
-    def load_rank_state(self, state: dict) -> None:
+    def load_rank_state(self, state: dict[str, Any]) -> None:
         self.sums, self.examples, self.latest = (state[key] for key in self.rank_state())
         self.seen = -self.examples
 

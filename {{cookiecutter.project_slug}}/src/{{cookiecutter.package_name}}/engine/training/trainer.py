@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import Profiler
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ..errors import UserError, refusals
 from ..processes import say
@@ -42,9 +42,11 @@ def make_trainer(
         "use_distributed_sampler": False,  # the loaders know their rank
     }
     if not trainer_args.get("barebones"):  # which takes none of these
-        curves = {"save_dir": folder, "name": "", "version": "", "default_hp_metric": False}
+        curves: dict[str, Any] = {"save_dir": folder, "name": "", "version": ""}
         ours |= {
-            "logger": TensorBoardLogger(**curves, purge_step=first_logged_step)
+            "logger": TensorBoardLogger(
+                **curves, default_hp_metric=False, purge_step=first_logged_step
+            )
             if folder
             else False,
             "enable_model_summary": False,
@@ -93,7 +95,7 @@ def _disk_problems(folder: Path | None) -> Iterator[None]:
 
 def report_profile(trainer: Trainer, folder: Path | None) -> None:
     """Shows the costliest actions of a profiled run, and writes all of them into its folder."""
-    profiler = trainer.profiler
+    profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]  # Lightning does not declare it
     say(_profile(profiler))
     if folder and trainer.is_global_zero:
         (folder / "profile.txt").write_text(profiler.summary(), encoding="utf-8")
