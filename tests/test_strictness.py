@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from helpers import DEFAULT
 
+# What the libraries say of odd but valid settings is theirs: a command of its own would only warn.
+pytestmark = pytest.mark.filterwarnings("default")
+
 SMALL = [
     "dataset_args.source=sample",
     "trainer_args.max_epochs=1",
