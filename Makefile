@@ -8,7 +8,7 @@ on https://pytorch.org/get-started/locally/
 endef
 export SIZE
 
-.PHONY: demo test quick lint bench scores clean
+.PHONY: demo test quick lint bench gpu scores clean
 
 demo:  ## stamp the default project, install it, train it, evaluate it
 	rm -rf demo
@@ -40,6 +40,9 @@ lint: .venv/ready  ## the checkers, on this repository and on what it stamps
 
 bench: .venv/ready  ## the README's table of speed; DATA=folder of the official MNIST files
 	.venv/bin/python tests/bench.py $(if $(DATA),--data $(DATA))
+
+gpu:  ## what needs CUDA, by any Python that has the libraries; says so and stops where there is none
+	$(if $(wildcard .venv/ready),.venv/bin/python,$(PYTHON)) tests/gpu.py
 
 scores: .venv/ready  ## the README's table of scores: hours; DATA=folder of the official MNIST files
 	OMP_NUM_THREADS=1 .venv/bin/python tests/scores.py $(if $(DATA),--data $(DATA))

@@ -35,26 +35,29 @@ import torch.nn.functional as F
 from {package}.datasets.mnist_dataset import MNISTDataset
 from {package}.models.cnn import CNN
 
-net, batch, epochs, source, folder = sys.argv[1:]
+net, batch, epochs, source, folder, device = sys.argv[1:]
 torch.set_num_threads(1)
 torch.manual_seed(1)
 torch.empty((32 << 20) - (1 << 16), dtype=torch.uint8)  # as engine/training/speed.py does it
 data = MNISTDataset("train", folder, source)
 images, targets = data.images[data.indices], data.targets[data.indices].long()
 if net == "cnn":
-    model = CNN((1, 28, 28), 10)
+    model = CNN((1, 28, 28), 10).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2, fused=True)
 else:
     layers = [nn.Flatten(), nn.Linear(784, 784), nn.ReLU(), nn.Linear(784, 10)]
-    model = nn.Sequential(*layers)
+    model = nn.Sequential(*layers).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3, fused=True)
 model.train()
 for epoch in range(int(epochs)):
-    total = torch.zeros(())
+    total = torch.zeros((), device=device)
     for indices in torch.randperm(len(images)).split(int(batch)):
-        inputs = images[indices].to(torch.float32).div_(255)
+        inputs, classes = images[indices].to(torch.float32).div_(255), targets[indices]
+        if device == "cuda":
+            both = [x.pin_memory() for x in (inputs, classes)]
+            inputs, classes = (x.to(device, non_blocking=True) for x in both)
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(inputs), targets[indices])
+        loss = F.cross_entropy(model(inputs), classes)
         loss.backward()
         optimizer.step()
         total += loss.detach()
@@ -114,6 +117,7 @@ class Bench:
         self.source = ["full", str(data)] if data else ["sample", "data"]
         names = ("dataset_args.source", "dataset_args.data_dir")
         self.words = [f"{name}={value}" for name, value in zip(names, self.source)]
+        self.on_cpu = "trainer_args.accelerator=cpu"  # also where there is a GPU
         self.rows = []
 
     def command(self, *words: str) -> list[str]:
@@ -171,31 +175,48 @@ class Bench:
         )
 
     def throughput(self):
-        raw = RAW.format(package=self.project.package.name)
         for name, net, batch, epochs, words, target in (
             ("perceptron, batch 32", "perceptron", 32, 4, [], ">= 0.80"),
             ("perceptron, batch 256", "perceptron", 256, 6, [], ">= 0.90"),
             ("CNN, batch 128", "cnn", 128, 3, ["model_name=CNN"], ">= 0.95"),
         ):
-            if self.source[0] == "sample":
-                epochs *= 5  # which are short
-            ours = self.command("train", "with", *self.words, *words)
-            ours += ["trainer_args.limit_val_batches=0", f"trainer_args.max_epochs={epochs}"]
-            ours += [f"dataloader_args.batch_size={batch}"]
-            theirs = self.command("python", "-c", raw, net, str(batch), str(epochs), *self.source)
-            self.pairs(
-                f"training throughput / raw loop, {name}",
-                lambda ours=ours: 1 / self.epochs(ours),
-                lambda theirs=theirs: 1 / self.epochs(theirs),
-                target,
-                "epochs/s",
-            )
+            self.against_raw(name, net, batch, epochs, [*words, self.on_cpu], "cpu", target)
+
+    def gpu(self):
+        # In a process of its own: what this one has imported counts as its children's memory.
+        look = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+        if subprocess.run(self.command("python", "-c", look)).returncode:
+            print("| training throughput / raw loop on the GPU: skipped, there is none | | | | |")
+            return
+        words = ["model_name=CNN", "trainer_args.accelerator=gpu"]
+        for batch, epochs in ((128, 6), (1024, 12)):
+            name = f"CNN, batch {batch}, on the GPU"
+            self.against_raw(name, "cnn", batch, epochs, words, "cuda", "no target")
+
+    def against_raw(self, name, net, batch, epochs, words, device, target):
+        """Adds a row: epochs a second of `train` over those of the loop that does no more."""
+        if self.source[0] == "sample":
+            epochs *= 5  # which are short
+        raw = RAW.format(package=self.project.package.name)
+        ours = self.command("train", "with", *self.words, *words)
+        ours += ["trainer_args.limit_val_batches=0", f"trainer_args.max_epochs={epochs}"]
+        ours += [f"dataloader_args.batch_size={batch}"]
+        words = [net, str(batch), str(epochs), *self.source, device]
+        theirs = self.command("python", "-c", raw, *words)
+        self.pairs(
+            f"training throughput / raw loop, {name}",
+            lambda: 1 / self.epochs(ours),
+            lambda: 1 / self.epochs(theirs),
+            target,
+            "epochs/s",
+        )
 
     def whole(self):
         words = [
             "model_name=Narrow",
             "dataloader_args.batch_size=128",
             "trainer_args.max_epochs=10",
+            self.on_cpu,
         ]
         command = self.command("train", "with", *self.words, *words)
         times = sorted(self.run(command)[0] for _ in range(self.rounds))
@@ -215,7 +236,7 @@ class Bench:
         # Both end where they are, without tidying up.
         imports = "import os, torch, pytorch_lightning; os._exit(0)"
         imports = self.command("python", "-c", imports)
-        first = self.command("train", "with", "model_name=FirstStep", *self.words)
+        first = self.command("train", "with", "model_name=FirstStep", *self.words, self.on_cpu)
         self.pairs(
             "first optimizer step / `import torch, pytorch_lightning`",
             lambda: self.run(first)[0],
@@ -225,7 +246,8 @@ class Bench:
 
     def memory(self):
         imports = self.command("python", "-c", "import torch, pytorch_lightning")
-        train = self.command("train", "with", *self.words, "trainer_args.max_epochs=1")
+        words = [*self.words, self.on_cpu, "trainer_args.max_epochs=1"]
+        train = self.command("train", "with", *words)
         over = sorted((self.run(train)[1] - self.run(imports)[1]) / 1e6 for _ in range(self.rounds))
         data = (60_000 if self.source[0] == "full" else 5_000) * 785 / 1e6
         name = "peak memory over that import, MB"
@@ -311,7 +333,7 @@ def main():
         bench = Bench(project, folder, asked.data and asked.data.resolve(), asked.rounds)
         print(f"| what | median of {asked.rounds} | spread | target | measured |")
         print("|---|---|---|---|---|")
-        for name in ("throughput", "whole", "beginning", "memory", "stamping"):
+        for name in ("throughput", "gpu", "whole", "beginning", "memory", "stamping"):
             if asked.only in (None, name):
                 getattr(bench, name)()
     versions = {name: metadata.version(name) for name in ("torch", "pytorch-lightning", "sacred")}

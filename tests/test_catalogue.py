@@ -17,18 +17,19 @@ import pytest
 from helpers import COVER, DEFAULT, SIDECARS, TRIPLES, Project, maker, read, serving
 
 LOWER_IS_BETTER = ("test_rmse", "test_mase", "test_bits_per_character")
+FEW = ["trainer_args.limit_train_batches=40", "dataloader_args.batch_size=32"]
 # Arguments that make a training as small as one can be that still beats the trivial baseline.
 SMALL = {
     "mnist_classifier": ["trainer_args.max_epochs=3"],
     "cnn": ["trainer_args.max_epochs=3"],
-    "resnet": ["trainer_args.max_epochs=3", "model_args.depth=8", "dataloader_args.batch_size=32"],
+    "resnet": ["trainer_args.max_epochs=3", "model_args.depth=8", *FEW],
     "vit": [
         "trainer_args.max_epochs=3",
         "model_args.num_layers=2",
         "model_args.embedding_dimension=64",
-        "dataloader_args.batch_size=32",
+        *FEW,
     ],
-    "vae": ["trainer_args.max_epochs=20", "dataloader_args.batch_size=32"],
+    "vae": ["trainer_args.max_epochs=20", *FEW],
     "tabular_mlp": ["trainer_args.max_epochs=20"],
     "gpt": [
         "model_args.num_layers=2",
