@@ -34,8 +34,7 @@ class Forks:
         return self
 
     def __exit__(self, *error) -> None:
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.communicate()  # closes its input, at whose end it ends
 
     def __call__(
         self,

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 import torch
-from helpers import PATIENCE_S, eventually, finish, read, start_command, until
+from helpers import eventually, finish, read, start_command, until
 
 RUNNER = "<package>.runner"
 TRAIN = [RUNNER, "train", "with", "dataset_args.source=sample"]
@@ -102,7 +102,8 @@ def alone(start, tmp_path_factory):
     """One process with batches twice as large."""
     folder = tmp_path_factory.mktemp("alone")
     (process,) = start([([*TRAIN, *ONE_EPOCH, "dataloader_args.batch_size=64"], {})], folder)
-    assert process.wait(PATIENCE_S) == 0, process.stdout.read()
+    printed = finish(process)
+    assert process.returncode == 0, printed
     return the_run(folder)
 
 

@@ -1,8 +1,8 @@
 """Everything of sacred that has no public way, and the only place where sacred is imported.
 
 Each use says which function of sacred relies on it, why, and when it can go. Tried with sacred
-0.8.7, the newest release since November 2024, on Python 3.10 to 3.14. `tests/test_internals.py`
-names each private name and fails with it when a release drops it.
+0.8.7, the newest release since November 2024, on Python 3.10 to 3.14. The template's
+`tests/test_sacred_internals.py` names each private name and fails when a release drops it.
 """
 
 from __future__ import annotations
@@ -127,17 +127,13 @@ SETTINGS.DISCOVER_DEPENDENCIES = "none"  # a run starts: sacred does it while th
 def dotted(config: dict) -> dict[str, object]:
     """A nested configuration as dotted key -> value.
 
-    `sacred.utils.iterate_flattened` is not documented. It decides what `print_config` calls a
-    key; an own version of it would be ten lines.
+    `sacred.utils.iterate_flattened` is not documented; `print_config` names its keys by it.
     """
     return dict(iterate_flattened(config))
 
 
 def spare_guesses(summary):
-    """Takes additions and changes of type out of a summary: our checks judge them, not sacred.
-
-    Args:
-        summary: what a `ConfigScope` or `ConfigDict` returns.
+    """Takes additions and changes of type out of what a `ConfigScope` returns: we check them.
 
     `sacred.initialize.create_run` raises ConfigAddedError for `ConfigSummary.added` where a
     command takes `_config`, and warns of `typechanged`; both know nothing of the signatures that
