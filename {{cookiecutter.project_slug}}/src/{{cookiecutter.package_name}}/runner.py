@@ -118,7 +118,7 @@ def evaluate(
 
     dataset_args, dataset = rebuild_dataset(evaluated, "test", dataset_args)
     say(f"data   {type(dataset).__name__}, test split: {_listed(dataset.describe())}")
-    model = on_device(rebuild_model(evaluated, checkpoint), device)
+    model = on_device(rebuild_model(evaluated, checkpoint, dataset), device)
     evaluator = make_evaluator(evaluator_name, evaluator_args)
 
     evaluation_ex.info.update(evaluation_record(evaluated, checkpoint, dataset, dataset_args))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -111,7 +112,8 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 def fits(value: object, hint: Any) -> bool:
     """Whether a value of the configuration (text, number, bool, None, list, dict) has the type.
 
-    An int passes for a float and a list for a tuple, as JSON and the command line have it.
+    An int passes for a float, a list for a tuple and text for a path, as JSON and the command line
+    have it.
     """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
@@ -135,6 +137,8 @@ def fits(value: object, hint: Any) -> bool:
         return False
     if cls is dict and isinstance(value, dict):
         return not args or all(fits(k, args[0]) and fits(v, args[1]) for k, v in value.items())
+    if isinstance(value, str) and isinstance(cls, type) and issubclass(cls, os.PathLike):
+        return True
     if not isinstance(cls, type) or getattr(cls, "_is_protocol", False):
         return True  # a type variable or a protocol: anything may be right
     return isinstance(value, cls)

@@ -11,6 +11,8 @@ from ..config.signatures import complete
 from ..contracts import SplitDataset
 from ..errors import refusals
 from ..plugins import load
+from .checkpoint_file import refuse_unreadable
+from .files import essence
 
 
 def prepare_dataset(cls: type[SplitDataset], values: dict[str, Any]) -> dict[str, Any]:
@@ -56,9 +58,12 @@ def make_model(
         dataset: supplies arguments that it knows (`num_classes`, ...).
 
     Raises:
-        UserError: what the class says against its arguments.
+        UserError: what the class says against its arguments, or that it keeps one which could not
+            be read back from a checkpoint.
     """
     cls = load("model", name)
     values = complete("model_args", cls, values, known_by=dataset)
     with refusals(f"model_args: {name}"):
-        return values, cls(**values)
+        model = cls(**values)
+    refuse_unreadable(essence(dict(model.hparams)), "model_args")
+    return values, model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from ..errors import UserError
+from .files import essence
 
 
 class DamagedError(UserError):
@@ -28,17 +30,22 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     both files.
     """
 
+    is_checked = False
+
     def save_checkpoint(
         self,
         checkpoint: dict[str, Any],
         path: str | os.PathLike[str],
         storage_options: object = None,
     ) -> None:
-        path = Path(path)
+        path, content = Path(path), essence(checkpoint)
+        if not self.is_checked:  # each later checkpoint of a run holds values of the same kinds
+            refuse_unreadable(content)
+            self.is_checked = True
         part = path.with_name(f"{path.name}.tmp")
         try:
             with part.open("wb") as file:
-                torch.save(checkpoint, file)
+                torch.save(content, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
@@ -55,8 +62,50 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise UserError(f"{path} could not be written ({cause}){kept}") from error
 
 
+def refuse_unreadable(value: Any, place: str = "") -> None:
+    """Refuses a value that could not be read back from a checkpoint without running code.
+
+    Args:
+        value: what a checkpoint would hold, or a part of it.
+        place: dotted path to that part.
+
+    Raises:
+        UserError: names the place, the value, and what to write in its stead.
+    """
+    if value is None or isinstance(value, (bool, int, float, str, torch.Tensor)):
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            refuse_unreadable(item, f"{place}.{key}" if place else str(key))
+    elif type(value) in (list, tuple):
+        for number, item in enumerate(value):
+            refuse_unreadable(item, f"{place}[{number}]")
+    elif not _survives(value):
+        name = place.rpartition(".")[2]
+        raise UserError(
+            f"{place}={value!r} could not be read back from a checkpoint, which holds plain values "
+            f"only: take text or a number and build it inside, or (for an argument of the model) "
+            f"leave it out: save_hyperparameters(ignore=[{name!r}])"
+        )
+
+
+def _survives(value: Any) -> bool:
+    """Whether `torch.load(weights_only=True)` reads the value, as it reads a dtype or a device."""
+    file = io.BytesIO()
+    try:
+        torch.save(value, file)
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except Exception:  # whatever a foreign object's pickling raises
+        return False
+    return True
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint on the CPU: weights and plain values.
+
+    The file is read once, piece by piece, to see that it is whole; tensors are mapped then, and
+    take memory when they are used.
 
     Raises:
         DamagedError: the file is not what was once written.
@@ -68,7 +117,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             with zipfile.ZipFile(path) as archive:
                 if (broken := archive.testzip()) is not None:
                     raise DamagedError(f"{path} is damaged: {broken} in it has changed")
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content: dict[str, Any] = torch.load(
+            path, map_location="cpu", weights_only=True, mmap=is_whole
+        )
         return content
     except UnpicklingError as error:
         if not is_whole:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import threading
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import UserError
 
@@ -37,10 +40,32 @@ def write_json(path: Path, content: object) -> None:
         raise
 
 
-def plain(**groups: object) -> dict[str, Any]:
+def essence(value: Any) -> Any:
+    """The same value, with what is plain in essence made plain, in containers as well.
+
+    numpy scalars become Python's numbers, paths text, ranges lists: a checkpoint that holds one of
+    these could not be read without running code. A container without any is returned as it is.
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, range):
+        return list(value)
+    if type(value) in (list, tuple):
+        items = [essence(item) for item in value]
+        return value if all(map(operator.is_, items, value)) else type(value)(items)
+    if isinstance(value, dict):
+        new = {essence(key): essence(item) for key, item in value.items()}
+        same = all(map(operator.is_, new.values(), value.values())) and new.keys() == value.keys()
+        return value if same else new
+    return value
+
+
+def plain(**groups: Any) -> dict[str, Any]:
     """What a record can hold of some values: JSON's types; tuples as lists, other objects not."""
 
-    def convert(value: object) -> object:
+    def convert(value: Any) -> Any:
         if isinstance(value, dict):
             return convert_all(value)
         return [convert(v) for v in value] if isinstance(value, (list, tuple)) else value
@@ -48,7 +73,7 @@ def plain(**groups: object) -> dict[str, Any]:
     def convert_all(values: dict[Any, Any]) -> dict[str, Any]:
         return {str(k): convert(v) for k, v in values.items() if _is_plain(v)}
 
-    return convert_all(groups)
+    return convert_all(essence(groups))
 
 
 def _is_plain(value: object) -> bool:

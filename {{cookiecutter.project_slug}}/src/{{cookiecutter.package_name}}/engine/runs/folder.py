@@ -1,8 +1,19 @@
-"""Writes the folder of a run: configuration, sources, data, and how it went.
+"""Writes the folder of a run, `<log_dir>/<ModelName>/<id>/`:
 
-A folder belongs to one process at a time: it holds a lock on it that dies with the process. JSON
-files are replaced as a whole, so that a kill leaves the old one or the new one; output and metrics
-are appended to.
+config.json         the configuration, as it was configured
+info.json           every argument with its default, data and their hashes, machine, speed
+run.json            status, result, attempts, host, versions, git commit
+cout.txt            what was printed, as it came
+metrics.jsonl       the metrics of each epoch, appended to; metrics.json: the same in sacred's form
+sources/            all sources of the package; uncommitted.diff: what git had not committed
+checkpoints/        best.ckpt and last.ckpt
+events.out.*        TensorBoard's curves
+evaluations/<n>/    one evaluation: the same files, results.json, and what the evaluator writes
+attempts/<n>/       sources of a later attempt, where they had changed
+lock                held by the process that trains; dies with it
+
+JSON files are replaced as a whole, so that a kill leaves the old one or the new one; output and
+metrics are appended to.
 """
 
 from __future__ import annotations

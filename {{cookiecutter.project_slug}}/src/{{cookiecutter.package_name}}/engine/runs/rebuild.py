@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
 
+from ..config.signatures import complete
 from ..contracts import SplitDataset
 from ..errors import UserError, refusals
 from ..plugins import load
@@ -42,23 +44,41 @@ def rebuild_dataset(
     return values, dataset
 
 
-def rebuild_model(run: Run, checkpoint: Path) -> LightningModule:
+def rebuild_model(run: Run, checkpoint: Path, dataset: SplitDataset) -> LightningModule:
     """The trained model on the CPU; only weights and plain values are read from the checkpoint.
+
+    Its arguments are the hyperparameters in the checkpoint; those that the model has not saved are
+    the recorded ones, or else the dataset's.
 
     Raises:
         UserError: the checkpoint is damaged, or the model's sources no longer fit it.
     """
     cls: type[LightningModule] = load("model", run.path.parent.name)
-    read_checkpoint(checkpoint)  # separately: a misfit raises the same errors as damage
+    content = read_checkpoint(checkpoint)
+    values = run.info.get("model_args", {}) | _hyperparameters(cls, content)
     try:
-        return cls.load_from_checkpoint(
-            checkpoint, map_location="cpu", weights_only=True, **run.info.get("model_args", {})
-        )
-    except (RuntimeError, TypeError, ValueError, KeyError) as error:
+        model = cls(**complete("model_args", cls, values, known_by=dataset))
+        model.configure_model()
+        model.on_load_checkpoint(content)
+        model.load_state_dict(content["state_dict"], strict=model.strict_loading)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a constructor of the user's own raises
         raise UserError(
             f"{checkpoint} does not fit {cls.__name__} as it is now; the sources that it "
-            f"was trained with are in {run.path}/sources ({error})"
+            f"was trained with are in {run.path}/sources ({type(error).__name__}: {error})"
         ) from error
+    return model
+
+
+def _hyperparameters(cls: type[LightningModule], content: dict[str, Any]) -> dict[str, Any]:
+    """What `save_hyperparameters()` has put into a checkpoint, as arguments of the class."""
+    saved = content.get(cls.CHECKPOINT_HYPER_PARAMS_KEY) or {}
+    parameters = inspect.signature(cls).parameters
+    # `save_hyperparameters(hparams)`: the name of the one argument that holds all of them.
+    if (name := content.get(cls.CHECKPOINT_HYPER_PARAMS_NAME)) in parameters:
+        return {name: saved}
+    return {key: value for key, value in saved.items() if key in parameters}
 
 
 def on_device(model: LightningModule, device: str) -> LightningModule:
