@@ -101,7 +101,7 @@ def test_links_in_a_runs_folder_lead_no_write_out_of_it(type_words, tmp_path):
     run, outside = Path("model_data/MNISTModel/1"), tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_text("precious")
-    for name in ("lock", "cout.txt"):
+    for name in ("lock", "cout.txt", "metrics.jsonl"):
         (run / name).rename(run / "kept")
         (run / name).symlink_to(outside / "file")
         status, printed = type_words("train", "with", "resume=1", "trainer_args.max_epochs=4")
