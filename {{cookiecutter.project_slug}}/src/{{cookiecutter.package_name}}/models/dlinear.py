@@ -13,7 +13,8 @@ import pytorch_lightning as pl
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import PolynomialLR
+
+from ..util.util import with_linear_decay
 
 
 class DLinear(pl.LightningModule):
@@ -72,7 +73,4 @@ class DLinear(pl.LightningModule):
         optimizer = AdamW(
             self.parameters(), lr=hp.learning_rate, weight_decay=hp.weight_decay, fused=True
         )
-        epochs = self.trainer.max_epochs
-        if epochs < 1:  # no end is known to decay towards
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": PolynomialLR(optimizer, epochs)}
+        return with_linear_decay(optimizer, self.trainer)

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from ..util.util import decay_groups
+
 
 class GPT(pl.LightningModule):
     """Language model over tokens, with causal self-attention.
@@ -94,12 +96,12 @@ class GPT(pl.LightningModule):
 
     def configure_optimizers(self):
         hp = self.hparams
-        groups = [
-            {"params": [p for p in self.parameters() if p.dim() > 1]},
-            {"params": [p for p in self.parameters() if p.dim() < 2], "weight_decay": 0.0},
-        ]
         optimizer = AdamW(
-            groups, lr=hp.learning_rate, betas=(0.9, 0.95), weight_decay=hp.weight_decay, fused=True
+            decay_groups(self),
+            lr=hp.learning_rate,
+            betas=(0.9, 0.95),
+            weight_decay=hp.weight_decay,
+            fused=True,
         )
         steps = self.trainer.estimated_stepping_batches
         if math.isinf(steps):  # no end is known to fall towards

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 
+from ..util.util import decay_groups
+
 
 class ResNet(pl.LightningModule):
     """Three stages of residual blocks that classify images.
@@ -78,12 +80,8 @@ class ResNet(pl.LightningModule):
 
     def configure_optimizers(self):
         hp = self.hparams
-        groups = [
-            {"params": [p for p in self.parameters() if p.dim() > 1]},
-            {"params": [p for p in self.parameters() if p.dim() < 2], "weight_decay": 0.0},
-        ]
         optimizer = SGD(
-            groups,
+            decay_groups(self),
             lr=hp.learning_rate,
             momentum=0.9,
             nesterov=True,

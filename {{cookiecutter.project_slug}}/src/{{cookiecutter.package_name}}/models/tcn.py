@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import PolynomialLR
+
+from ..util.util import with_linear_decay
 
 
 class TCN(pl.LightningModule):
@@ -88,10 +89,7 @@ class TCN(pl.LightningModule):
         optimizer = AdamW(
             self.parameters(), lr=hp.learning_rate, weight_decay=hp.weight_decay, fused=True
         )
-        epochs = self.trainer.max_epochs
-        if epochs < 1:  # no end is known to decay towards
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": PolynomialLR(optimizer, epochs)}
+        return with_linear_decay(optimizer, self.trainer)
 
 
 class _Block(nn.Module):

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam
-from torch.optim.lr_scheduler import PolynomialLR
+
+from ..util.util import with_linear_decay
 
 
 class VAE(pl.LightningModule):
@@ -87,10 +88,7 @@ class VAE(pl.LightningModule):
 
     def configure_optimizers(self):
         optimizer = Adam(self.parameters(), lr=self.hparams.learning_rate, fused=True)
-        epochs = self.trainer.max_epochs
-        if epochs < 1:  # no end is known to decay towards
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": PolynomialLR(optimizer, epochs)}
+        return with_linear_decay(optimizer, self.trainer)
 
 
 def _perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from ..util.util import decay_groups
+
 
 class ViT(pl.LightningModule):
     """Transformer encoder over patches that classifies images.
@@ -93,11 +95,9 @@ class ViT(pl.LightningModule):
 
     def configure_optimizers(self):
         hp = self.hparams
-        groups = [
-            {"params": [p for p in self.parameters() if p.dim() > 1]},
-            {"params": [p for p in self.parameters() if p.dim() < 2], "weight_decay": 0.0},
-        ]
-        optimizer = AdamW(groups, lr=hp.learning_rate, weight_decay=hp.weight_decay, fused=True)
+        optimizer = AdamW(
+            decay_groups(self), lr=hp.learning_rate, weight_decay=hp.weight_decay, fused=True
+        )
         steps = self.trainer.estimated_stepping_batches
         if math.isinf(steps):  # no end is known to fall towards
             return optimizer
