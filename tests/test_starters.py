@@ -163,18 +163,31 @@ def test_text_is_generated_from_a_beginning_longer_than_a_block(tree, name):
 def test_scores_of_classes_by_hand(tree):
     report = tree("evaluators.classification_report")
     # rows: true class. Class 0: 3 of 4 found, 3 of 5 predictions right. Class 2 never occurs.
-    scores = report.class_scores(torch.tensor([[3, 1, 0], [2, 4, 0], [0, 0, 0]]))
-    expected = [[3 / 5, 3 / 4, 2 * 3 / 9], [4 / 5, 4 / 6, 2 * 4 / 11], [0, 0, 0]]
-    torch.testing.assert_close(scores, torch.tensor(expected, dtype=torch.double))
+    counts = torch.tensor([[3, 1, 0], [2, 4, 0], [0, 0, 0]])
+    targets, preds = (place.repeat_interleave(counts.flatten()) for place in cells(3))
+    scores = report.class_scores(preds, targets, 3, "none")
+    expected = torch.tensor([[3 / 5, 3 / 4, 2 * 3 / 9], [4 / 5, 4 / 6, 2 * 4 / 11], [0, 0, 0]])
+    torch.testing.assert_close(scores, expected)
+    means = report.class_scores(preds, targets, 3, "macro")
+    torch.testing.assert_close(means, expected[:2].mean(0))  # of the classes that are there
+
+
+def cells(size: int):
+    """Rows and columns of the cells of a square table."""
+    return torch.arange(size).repeat_interleave(size), torch.arange(size).repeat(size)
 
 
 def test_calibration_error_by_hand(tree):
-    report = tree("evaluators.classification_report")
-    confidences = torch.tensor([0.95, 0.95, 0.55, 0.55])
-    correct = torch.tensor([True, True, True, False])
+    error = tree("evaluators.classification_report").calibration_error
+    confidences, targets = torch.tensor([0.95, 0.95, 0.55, 0.55]), torch.tensor([0, 0, 0, 1])
     # ten bins: |0.95 - 1| and |0.55 - 0.5|, each for half of the examples
-    assert report.calibration_error(confidences, correct, 10) == pytest.approx(0.05, abs=1e-6)
-    assert report.calibration_error(torch.ones(3), torch.ones(3, dtype=torch.bool), 15) == 0
+    probabilities = torch.stack((confidences, 1 - confidences), dim=1)
+    assert error(probabilities, targets, 10) == pytest.approx(0.05, abs=1e-6)
+    certain = torch.tensor([[1.0, 0.0]] * 3)
+    assert error(certain, torch.zeros(3, dtype=torch.long), 15) == pytest.approx(0, abs=1e-9)
+    # 1.0 and 0.97 are in one bin, the last: |mean of 1 and 0.97 - 1/2|
+    last = torch.tensor([[1.0, 0.0], [0.97, 0.03]])
+    assert error(last, torch.tensor([0, 1]), 10) == pytest.approx(0.485, abs=1e-6)
 
 
 def test_counting_baselines_by_hand(tree):

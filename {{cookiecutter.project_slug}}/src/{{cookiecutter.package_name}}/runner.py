@@ -38,6 +38,8 @@ def train(
     monitor_mode: Literal["min", "max"],
     early_stopping_patience: int | None,
     checkpoint_every_s: float,
+    callback_names: list[str] | str,
+    callback_args: dict[str, dict],
     resume: str | int | None,
     log_dir: str,
     seed: int,
@@ -48,7 +50,7 @@ def train(
     import pytorch_lightning as pl
 
     from .engine.runs.building import make_model, make_splits
-    from .engine.training.attach import make_callbacks, skip_empty_hooks
+    from .engine.training.attach import make_callbacks, make_own_callbacks, skip_empty_hooks
     from .engine.training.loaders import DataModule
     from .engine.training.report import report_training, training_record
     from .engine.training.stopping import StopRequest, stoppable, together
@@ -70,6 +72,7 @@ def train(
     start, first_logged_step = starting_point(invocation.resumed, record)
     stop = StopRequest()
     callbacks = make_callbacks(
+        make_own_callbacks(callback_names, callback_args),
         folder,
         trainer_args,
         monitor,

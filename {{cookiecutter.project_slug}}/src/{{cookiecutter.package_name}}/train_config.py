@@ -24,6 +24,7 @@ def config():
     monitor_mode = "min"  # "min" or "max": what is better
     early_stopping_patience = None  # validations without improvement to wait for; None: no limit
     checkpoint_every_s = 300.0  # seconds between checkpoints, besides one after each epoch
+    callback_names = []  # classes in callbacks/, in the order in which they run
     resume = None  # "last", 3, "MyCoolIdea/2" or a checkpoint: goes on in that run's folder
     log_dir = "model_data"  # folder of all runs
     seed = 42  # seeds weight initialisation, data order and every other random generator
@@ -44,6 +45,10 @@ def config():
     class dataloader_args:
         batch_size = 32  # examples per optimizer step and process
         num_workers = 0  # processes that read ahead; data in memory need none
+
+    @to_dict
+    class callback_args:
+        pass  # EMA = {"decay": 0.99}: what a class in callbacks/ is made with
 
     @to_dict
     class trainer_args:

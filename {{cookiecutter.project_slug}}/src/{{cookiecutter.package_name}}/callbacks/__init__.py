@@ -1,1 +1,1 @@
-"""One Lightning callback a file."""
+"""One callback a file, found by its class name: `train with callback_names=MyCallback`."""

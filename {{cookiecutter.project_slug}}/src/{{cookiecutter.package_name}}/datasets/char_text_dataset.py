@@ -99,10 +99,6 @@ class CharTextDataset(SplitDataset):
     def __len__(self) -> int:
         return (self._stop - self._start - 1) // self.block_size
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        inputs, targets = self.__getitems__([index])
-        return inputs[0], targets[0]
-
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         """A whole batch: inputs and targets, each `(B, T)` int64 in 0..vocab_size-1."""
         starts = self._start + np.array(indices) * self.block_size

@@ -97,10 +97,6 @@ class ImageFolderDataset(SplitDataset):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        images, targets = self.__getitems__([index])
-        return images[0], targets[0]
-
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         """A whole batch: pictures `(B, channels, image_size, image_size)` and targets `(B,)`."""
         images = torch.stack([_decoded(self.paths[i], self.input_shape) for i in indices])

@@ -93,10 +93,6 @@ class TimeSeriesDataset(SplitDataset):
     def __len__(self) -> int:
         return len(self.starts)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        windows, targets = self.__getitems__([index])
-        return windows[0], targets[0]
-
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         """A whole batch: `(B, window, num_series)` and `(B, horizon, num_series)`."""
         starts = self.starts[torch.as_tensor(indices)][:, None]

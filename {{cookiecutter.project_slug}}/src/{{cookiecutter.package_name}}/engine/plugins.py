@@ -28,7 +28,13 @@ MOVED = {  # module up to 0.4.0 -> since 0.5.0
     "util.compare": "engine.reports.outcome",
 }
 # Kind of plug-in -> the user's room that it lies in.
-ROOMS = {"model": "models", "dataset": "datasets", "evaluator": "evaluators"}
+ROOMS = {
+    "model": "models",
+    "dataset": "datasets",
+    "evaluator": "evaluators",
+    "callback": "callbacks",
+}
+KEYS = {kind: f"{kind}_name" for kind in ROOMS} | {"callback": "callback_names"}
 
 
 @cache
@@ -89,10 +95,10 @@ def find(kind: str, name: str) -> Path:
     found, broken = _definitions(room, name)
     if not found:
         also = "".join(f"; {problem}" for problem in broken)
-        raise unknown(f"{kind}_name: in {room}/, class", name, class_names(kind), also)
+        raise unknown(f"{KEYS[kind]}: in {room}/, class", name, class_names(kind), also)
     if len(found) > 1:
         files = " and ".join(map(_shown, found))
-        raise UserError(f"{kind}_name: {name!r} is defined in {files}: rename one of them")
+        raise UserError(f"{KEYS[kind]}: {name!r} is defined in {files}: rename one of them")
     return found[0]
 
 
@@ -100,7 +106,7 @@ def load(kind: str, name: str) -> type:
     """Imports the one file that defines plug-in `name`, and returns the class.
 
     Raises:
-        UserError: there is no such class, its file fails to import, or it is of another kind.
+        UserError: there is no such class, its file fails to import, or it breaks its contract.
     """
     path = find(kind, name)
     module = ".".join((_NAME, *path.relative_to(PACKAGE).with_suffix("").parts))
@@ -110,15 +116,19 @@ def load(kind: str, name: str) -> type:
         frames = [f for f in inspect.trace() if Path(f.filename) == path]
         at = f", line {frames[-1].lineno}" if frames else ""
         raise UserError(
-            f"{kind}_name: {name} cannot be imported from {_shown(path)}{at}: "
+            f"{KEYS[kind]}: {name} cannot be imported from {_shown(path)}{at}: "
             f"{error.__class__.__name__}: {error}{_moved_to(error)}"
         ) from error
     base = _base(kind)
     if not issubclass(cls, base):
         raise UserError(
-            f"{kind}_name: {name} in {_shown(path)} is no {kind}: it has to be a subclass of "
+            f"{KEYS[kind]}: {name} in {_shown(path)} is no {kind}: it has to be a subclass of "
             f"{base.__module__.partition('.')[0]}'s {base.__name__}"
         )
+    from .contracts import broken_promise
+
+    if problem := broken_promise(cls):
+        raise UserError(f"{KEYS[kind]}: {name} in {_shown(path)}: {problem}")
     return cls
 
 
@@ -148,6 +158,7 @@ def import_lightning() -> None:
         ".*could not find the monitored key",  # nothing is validated, so there is no best
         ".*but have no `validation_step`",  # a model without validation
         ".*You requested to overfit",
+        "The epoch parameter in .scheduler.step",  # SequentialLR itself passes it, up to torch 2.9
     ):
         warnings.filterwarnings("ignore", message=message)
 
@@ -157,6 +168,10 @@ def _base(kind: str) -> type:
         from pytorch_lightning import LightningModule
 
         return LightningModule
+    if kind == "callback":
+        from pytorch_lightning import Callback
+
+        return Callback
     if kind == "dataset":
         from .contracts import SplitDataset
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,17 +10,28 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule
 from torch import Tensor
-from torch.utils.data import Dataset
+from torchmetrics.functional.classification import (
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+    multiclass_f1_score,
+    multiclass_precision,
+    multiclass_recall,
+)
 
 from ..engine.errors import UserError
 from . import Evaluator
 
 
+class Classes(Protocol):
+    """Examples (inputs, targets) whose targets are 0..num_classes-1; may have `class_names`."""
+
+    num_classes: int
+
+
 class ClassificationReport(Evaluator):
     """Accuracy, loss, calibration error; precision, recall and F1 of each class; the mistakes.
 
-    For models that map a batch to logits `(B, num_classes)`, and datasets of (inputs, targets)
-    which know `num_classes` and may know `class_names`. Writes `per_class.csv`,
+    For models that map a batch to logits `(B, num_classes)`. Writes `per_class.csv`,
     `confusion_matrix.png`, `mistakes.csv` with the mistakes, the most confident ones first, and
     `mistakes.png` with some of them where the inputs are pictures, `(1 or 3, H, W)` in [0, 1].
 
@@ -32,35 +43,28 @@ class ClassificationReport(Evaluator):
     """
 
     def __init__(self, batch_size: int = 512, num_bins: int = 15, num_pictures: int = 24):
-        if min(batch_size, num_bins, num_pictures) < 1:
-            raise ValueError(
-                f"batch_size={batch_size}, num_bins={num_bins}, num_pictures={num_pictures}: each "
-                "is at least 1"
-            )
+        self.check_sizes(batch_size=batch_size, num_bins=num_bins, num_pictures=num_pictures)
         self.batch_size, self.num_bins, self.num_pictures = batch_size, num_bins, num_pictures
 
-    def evaluate(self, model: LightningModule, dataset: Dataset) -> dict[str, float]:
+    def evaluate(self, model: LightningModule, dataset: Classes) -> dict[str, float]:
         """Returns `test_accuracy` and others in [0, 1], and `test_loss` in nats per example.
 
         The accuracy of other test sets like this one is between `test_accuracy_low` and
         `test_accuracy_high` 95 times of 100 (bootstrap; Efron 1979, percentiles).
         """
-        if not getattr(dataset, "num_classes", None):
+        if not dataset.num_classes:
             raise UserError(
                 f"evaluator_name: {type(self).__name__} needs classes, and what "
                 f"{type(dataset).__name__} has to be predicted is none (see its dataset_args)"
             )
-        batches = self.batches(model, dataset, self.batch_size)
-        pairs = [(model(inputs).cpu(), targets.cpu()) for inputs, targets in batches]
-        logits, targets = (torch.cat(part) for part in zip(*pairs, strict=True))
-        confidences, preds = logits.softmax(1).max(1)
-        confusion = torch.zeros(dataset.num_classes, dataset.num_classes, dtype=torch.long)
-        confusion.index_put_((targets, preds), torch.ones_like(targets), accumulate=True)
+        logits, targets = self.predictions(model, dataset, self.batch_size)
+        probabilities = logits.softmax(1)
+        confidences, preds = probabilities.max(1)
         correct = (preds == targets).double()
         losses = F.cross_entropy(logits.double(), targets, reduction="none")
         self.per_example = {"test_accuracy": correct.tolist(), "test_loss": losses.tolist()}
-        scores = class_scores(confusion)  # (num_classes, 3)
-        precision, recall, f1 = scores.mean(0).tolist()
+        classes = dataset.num_classes
+        precision, recall, f1 = class_scores(preds, targets, classes, "macro").tolist()
         results = {
             "test_accuracy": correct.mean().item(),
             **bootstrap_interval("test_accuracy", correct),
@@ -68,49 +72,38 @@ class ClassificationReport(Evaluator):
             "test_precision": precision,
             "test_recall": recall,
             "test_f1": f1,
-            "test_calibration_error": calibration_error(
-                confidences, preds == targets, self.num_bins
-            ),
-            "baseline_accuracy": (confusion.sum(1).max() / confusion.sum()).item(),
+            "test_calibration_error": calibration_error(probabilities, targets, self.num_bins),
+            "baseline_accuracy": targets.bincount().max().item() / len(targets),
         }
-        names = getattr(dataset, "class_names", None) or list(map(str, range(dataset.num_classes)))
-        self._print(names, confusion, scores, results)
-        self._write(names, confusion, scores)
-        self._write_mistakes(names, dataset, confidences, preds, targets)
+        names = getattr(dataset, "class_names", None) or list(map(str, range(classes)))
+        self._add_classes(names, preds, targets, (precision, recall, f1))
+        self._add_mistakes(names, dataset, confidences, preds, targets)
         return results
 
-    def _print(self, names, confusion, scores, results) -> None:
+    def _add_classes(self, names, preds, targets, means) -> None:
+        """Prints the scores of each class, and hands them over with the confusion matrix."""
+        scores = class_scores(preds, targets, len(names), "none").tolist()
+        confusion = multiclass_confusion_matrix(preds, targets, len(names))  # rows: true classes
+        examples = confusion.sum(1).tolist()
+        rows = [(name, *row, n) for name, row, n in zip(names, scores, examples, strict=True)]
         width = max(len("class"), *map(len, names))
         print(f"{'class':>{width}}  precision  recall      F1  examples")
-        for name, row, total in zip(names, scores.tolist(), confusion.sum(1).tolist(), strict=True):
-            print(f"{name:>{width}}  {row[0]:9.4f}  {row[1]:6.4f}  {row[2]:6.4f}  {total:8d}")
-        macro = [results[f"test_{key}"] for key in ("precision", "recall", "f1")]
-        print(
-            f"{'mean':>{width}}  {macro[0]:9.4f}  {macro[1]:6.4f}  {macro[2]:6.4f}  "
-            f"{confusion.sum():8d}\n"
-        )
+        for name, precision, recall, f1, n in [*rows, ("mean", *means, len(targets))]:
+            print(f"{name:>{width}}  {precision:9.4f}  {recall:6.4f}  {f1:6.4f}  {n:8d}")
+        print()
+        self.add_table("per_class.csv", ("class", "precision", "recall", "f1", "examples"), rows)
+        self.add_figure("confusion_matrix.png", confusion_figure, names, confusion)
 
-    def _write(self, names, confusion, scores) -> None:
-        with open(self.folder / "per_class.csv", "w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(("class", "precision", "recall", "f1", "examples"))
-            for name, row, total in zip(
-                names, scores.tolist(), confusion.sum(1).tolist(), strict=True
-            ):
-                table.writerow((name, *row, total))
-        confusion_figure(names, confusion).savefig(self.folder / "confusion_matrix.png", dpi=120)
-
-    def _write_mistakes(self, names, dataset, confidences, preds, targets) -> None:
+    def _add_mistakes(self, names, dataset, confidences, preds, targets) -> None:
         wrong = (preds != targets).nonzero().squeeze(1)
         wrong = wrong[confidences[wrong].argsort(descending=True, stable=True)].tolist()
         rows = [(i, names[targets[i]], names[preds[i]], confidences[i].item()) for i in wrong]
-        with open(self.folder / "mistakes.csv", "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("example", "true", "predicted", "confidence"), *rows])
+        self.add_table("mistakes.csv", ("example", "true", "predicted", "confidence"), rows)
         rows = rows[: self.num_pictures]
         pictures = [dataset[row[0]][0] for row in rows]
         if pictures and pictures[0].dim() == 3 and len(pictures[0]) in (1, 3):
             titles = [f"{true}, not {pred}\n{share:.1%} sure" for _, true, pred, share in rows]
-            mistakes_figure(pictures, titles).savefig(self.folder / "mistakes.png", dpi=120)
+            self.add_figure("mistakes.png", mistakes_figure, pictures, titles)
 
 
 def bootstrap_interval(name: str, correct: Tensor, draws: int = 10_000) -> dict[str, float]:
@@ -124,30 +117,33 @@ def bootstrap_interval(name: str, correct: Tensor, draws: int = 10_000) -> dict[
     return {f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
-def class_scores(confusion: Tensor) -> Tensor:
-    """Precision, recall and F1 of each class, `(C, 3)` float64, from counts `(C, C)`.
+def class_scores(preds: Tensor, targets: Tensor, num_classes: int, average: str) -> Tensor:
+    """Precision, recall and F1 of predicted and true classes `(N,)`.
 
-    Rows of `confusion` are the true classes, columns the predicted ones. A class that is never
-    predicted, or never occurs, scores 0.
+    Args:
+        preds: predicted classes.
+        targets: true classes.
+        num_classes: C.
+        average: "none": `(C, 3)`, one row a class, where one that is never predicted, or never
+            occurs, scores 0. "macro": `(3,)`, the means over the classes that are there.
     """
-    counts = confusion.double()
-    hits, predicted, occurring = counts.diagonal(), counts.sum(0), counts.sum(1)
-    f1 = 2 * hits / (predicted + occurring).clamp(min=1)
-    return torch.stack((hits / predicted.clamp(min=1), hits / occurring.clamp(min=1), f1), dim=1)
+    metrics = (multiclass_precision, multiclass_recall, multiclass_f1_score)
+    return torch.stack([m(preds, targets, num_classes, average) for m in metrics], dim=-1)
 
 
-def calibration_error(confidences: Tensor, correct: Tensor, num_bins: int) -> float:
+def calibration_error(probabilities: Tensor, targets: Tensor, num_bins: int) -> float:
     """Mean distance between confidence and accuracy over bins, weighted by their examples.
 
     Args:
-        confidences: probability of the predicted class, `(N,)` in [0, 1].
-        correct: whether it was right, `(N,)` bool.
+        probabilities: `(N, C)`.
+        targets: `(N,)`.
         num_bins: bins of equal width.
     """
-    bins = (confidences * num_bins).long().clamp(max=num_bins - 1)
-    gaps = torch.zeros(num_bins, dtype=torch.double)
-    gaps.index_add_(0, bins, confidences.double() - correct.double())
-    return (gaps.abs().sum() / len(confidences)).item()
+    # torchmetrics 1.9 gives a confidence of exactly 1 a bin of its own; in Guo et al. the last
+    # bin includes it.
+    below_one = probabilities.double().clamp(max=1 - 1e-12)
+    classes = probabilities.shape[1]
+    return multiclass_calibration_error(below_one, targets, classes, num_bins, "l1").item()
 
 
 def confusion_figure(names: list[str], confusion: Tensor) -> Figure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from pytorch_lightning import LightningModule
 from torch.utils.data import Dataset
 
@@ -17,14 +16,13 @@ class CustomEvaluator(Evaluator):
     """
 
     def __init__(self, batch_size: int = 512):
+        self.check_sizes(batch_size=batch_size)
         self.batch_size = batch_size
 
     def evaluate(self, model: LightningModule, dataset: Dataset) -> dict[str, float]:
         """Returns what `evaluate` prints and stores; files go to `self.folder`."""
-        batches = self.batches(model, dataset, self.batch_size)
-        pairs = [(model(inputs).argmax(1).cpu(), targets.cpu()) for inputs, targets in batches]
-        preds, targets = (torch.cat(part) for part in zip(*pairs, strict=True))
+        logits, targets = self.predictions(model, dataset, self.batch_size)
         return {
-            "test_accuracy": (preds == targets).double().mean().item(),
+            "test_accuracy": (logits.argmax(1) == targets).double().mean().item(),
             "baseline_accuracy": targets.bincount().max().item() / len(targets),
         }

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-import csv
+from typing import Protocol
 
 import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from . import Evaluator
+
+
+class Series(Protocol):
+    """Examples (windows, targets) of standardised series, S of them.
+
+    Attributes:
+        series_names: S of them.
+        naive_error: `(S,)`, mean absolute error of the seasonal naive forecast in the training
+            split, in units.
+    """
+
+    series_names: list[str]
+    naive_error: Tensor
+
+    def to_units(self, values: Tensor) -> Tensor: ...
+
+    def seasonal_naive(self) -> Tensor: ...
 
 
 class ForecastReport(Evaluator):
@@ -20,8 +36,7 @@ class ForecastReport(Evaluator):
     is the mean absolute error in units of that of the seasonal naive forecast in the training
     split, averaged over the series.
 
-    For models that map windows to forecasts, both standardised, and datasets of (windows, targets)
-    with `to_units`, `seasonal_naive`, `naive_error` and `series_names`. Writes `per_step.csv` and
+    For models that map windows to forecasts, both standardised. Writes `per_step.csv` and
     `forecasts.png`.
 
     Args:
@@ -29,27 +44,21 @@ class ForecastReport(Evaluator):
     """
 
     def __init__(self, batch_size: int = 512):
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: it is at least 1")
+        self.check_sizes(batch_size=batch_size)
         self.batch_size = batch_size
 
-    def evaluate(self, model: LightningModule, dataset: Dataset) -> dict[str, float]:
+    def evaluate(self, model: LightningModule, dataset: Series) -> dict[str, float]:
         """Returns errors in the units of the data; MASE has none."""
-        batches = self.batches(model, dataset, self.batch_size)
-        pairs = [(model(windows).cpu(), targets.cpu()) for windows, targets in batches]
-        preds, targets = (dataset.to_units(torch.cat(part)) for part in zip(*pairs, strict=True))
+        preds, targets = map(dataset.to_units, self.predictions(model, dataset, self.batch_size))
         naive = dataset.to_units(dataset.seasonal_naive())
         errors, naive_errors = preds - targets, naive - targets  # (N, horizon, num_series)
         self.per_example = {"test_mae": errors.abs().mean((1, 2)).tolist()}
-        with open(self.folder / "per_step.csv", "w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(("series", "step", "mae", "seasonal_naive_mae"))
-            for number, name in enumerate(dataset.series_names):
-                columns = (e[..., number].abs().mean(0).tolist() for e in (errors, naive_errors))
-                table.writerows((name, i, *row) for i, row in enumerate(zip(*columns), start=1))
-        forecasts_figure(dataset.series_names, preds, targets).savefig(
-            self.folder / "forecasts.png", dpi=120
-        )
+        rows = []
+        for number, name in enumerate(dataset.series_names):
+            columns = (e[..., number].abs().mean(0).tolist() for e in (errors, naive_errors))
+            rows += [(name, i, *row) for i, row in enumerate(zip(*columns), start=1)]
+        self.add_table("per_step.csv", ("series", "step", "mae", "seasonal_naive_mae"), rows)
+        self.add_figure("forecasts.png", forecasts_figure, dataset.series_names, preds, targets)
         return forecast_scores("test", errors, dataset.naive_error) | forecast_scores(
             "baseline", naive_errors, dataset.naive_error
         )

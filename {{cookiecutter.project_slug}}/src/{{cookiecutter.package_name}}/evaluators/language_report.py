@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from pytorch_lightning import LightningModule
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from . import Evaluator
+
+
+class LanguageModel(Protocol):
+    """Maps tokens `(B, T)` to logits `(B, T, vocab_size)`, and continues tokens `(B, T)`."""
+
+    device: torch.device
+
+    def __call__(self, tokens: Tensor) -> Tensor: ...
+
+    def generate(self, tokens: Tensor, length: int, temperature: float) -> Tensor: ...
+
+
+class Text(Protocol):
+    """Blocks (tokens, following tokens) of a text."""
+
+    vocab_size: int
+
+    def split_tokens(self, split: str) -> Iterable[Tensor]: ...
+
+    def encode(self, text: str) -> Tensor: ...
+
+    def decode(self, tokens: Tensor) -> str: ...
 
 
 class LanguageReport(Evaluator):
     """Loss, perplexity and bits per character, beside those of unigram and bigram counts.
 
-    For models that map tokens `(B, T)` to logits `(B, T, vocab_size)` and can `generate`, and
-    datasets with `vocab_size`, `split_tokens`, `encode` and `decode`. Writes `generated.txt`.
+    Writes `generated.txt`.
 
     Args:
         batch_size: blocks at a time; changes speed and memory, not results.
@@ -36,15 +56,13 @@ class LanguageReport(Evaluator):
         temperature: float = 0.8,
         seed: int = 42,
     ):
-        if batch_size < 1 or length < 0 or temperature <= 0:
-            raise ValueError(
-                f"batch_size={batch_size}, length={length}, temperature={temperature}: at least 1, "
-                "at least 0, and above 0"
-            )
+        self.check_sizes(batch_size=batch_size)
+        if length < 0 or temperature <= 0:
+            raise ValueError(f"length={length}, temperature={temperature}: at least 0, and above 0")
         self.batch_size, self.prompt, self.length = batch_size, prompt, length
         self.temperature, self.seed = temperature, seed
 
-    def evaluate(self, model: LightningModule, dataset: Dataset) -> dict[str, float]:
+    def evaluate(self, model: LanguageModel, dataset: Text) -> dict[str, float]:
         """Returns losses in nats per character, and what follows from them."""
         blocks = []  # mean loss of each: all have the same length
         for tokens, targets in self.batches(model, dataset, self.batch_size):
@@ -65,7 +83,7 @@ class LanguageReport(Evaluator):
         print(f"generated, at temperature {self.temperature}:\n{text}\n")
         return results
 
-    def _generate(self, model: LightningModule, dataset: Dataset) -> str:
+    def _generate(self, model: LanguageModel, dataset: Text) -> str:
         start = dataset.encode(self.prompt)
         if not len(start):  # nothing of the prompt is in the vocabulary
             start = torch.zeros(1, dtype=torch.long)

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from matplotlib.figure import Figure
-from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from . import Evaluator
 
 
+class Autoencoder(Protocol):
+    """Reconstructs images when it is called; knows its bound, and draws samples."""
+
+    device: torch.device
+
+    def __call__(self, images: Tensor) -> Tensor: ...
+
+    def bound(self, images: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def sample(self, size: int) -> Tensor: ...
+
+
 class ReconstructionReport(Evaluator):
     """Evidence lower bound, reconstruction error and KL divergence, beside one constant image.
 
-    For models with `bound(images)` (reconstruction error and KL divergence of each image),
-    `sample(size)`, and a `forward` that reconstructs; and datasets of (images, anything) with
-    images `(C, H, W)` in [0, 1]. Writes `reconstructions.png` and `samples.png`.
+    For models whose `bound` gives reconstruction error and KL divergence of each image, and
+    datasets of (images, anything) with images `(C, H, W)` in [0, 1]. Writes `reconstructions.png`
+    and `samples.png`.
 
     Args:
         batch_size: images at a time; changes speed and memory, and which chance an image has.
@@ -32,15 +45,11 @@ class ReconstructionReport(Evaluator):
         num_pictures: int = 10,
         seed: int = 42,
     ):
-        if min(batch_size, num_samples, num_pictures) < 1:
-            raise ValueError(
-                f"batch_size={batch_size}, num_samples={num_samples}, "
-                f"num_pictures={num_pictures}: each is at least 1"
-            )
+        self.check_sizes(batch_size=batch_size, num_samples=num_samples, num_pictures=num_pictures)
         self.batch_size, self.num_samples = batch_size, num_samples
         self.num_pictures, self.seed = num_pictures, seed
 
-    def evaluate(self, model: LightningModule, dataset: Dataset) -> dict[str, float]:
+    def evaluate(self, model: Autoencoder, dataset: Dataset) -> dict[str, float]:
         """Returns `test_elbo` and its two terms, in nats per image.
 
         `baseline_elbo` is that of the best constant image, the mean of this split: each pixel a
@@ -63,10 +72,9 @@ class ReconstructionReport(Evaluator):
         first = [dataset[i][0] for i in range(min(self.num_pictures, len(dataset)))]
         inputs = torch.stack(first)
         rows = torch.stack((inputs, model(inputs.to(model.device)).cpu()), dim=1)
-        picture_grid(rows.flatten(0, 1), 2, ["input", "reconstruction"]).savefig(
-            self.folder / "reconstructions.png", dpi=120
-        )
-        picture_grid(samples, 4).savefig(self.folder / "samples.png", dpi=120)
+        labels = ["input", "reconstruction"]
+        self.add_figure("reconstructions.png", picture_grid, rows.flatten(0, 1), 2, labels)
+        self.add_figure("samples.png", picture_grid, samples, 4)
         return {
             "test_elbo": -(errors + divergences).mean().item(),
             "test_reconstruction_error": errors.mean().item(),

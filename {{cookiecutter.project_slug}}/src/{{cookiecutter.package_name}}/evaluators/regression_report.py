@@ -2,53 +2,58 @@
 
 from __future__ import annotations
 
-import csv
+from typing import Protocol
 
 import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from ..engine.errors import UserError
 from . import Evaluator
 
 
+class Numbers(Protocol):
+    """Examples (inputs, targets) whose targets are standardised numbers.
+
+    Attributes:
+        target: its name.
+        target_mean: of the training rows, in units.
+    """
+
+    target: str
+    target_mean: float
+
+    def to_units(self, targets: Tensor) -> Tensor: ...
+
+
 class RegressionReport(Evaluator):
     """Mean absolute error, root of the mean squared error, R2; beside predicting the mean.
 
-    For models that map a batch to standardised numbers `(B,)`, and datasets of (inputs, targets)
-    with `to_units`, `target_mean` (of the training rows, in units) and `target`, its name. Writes
-    `predictions.csv` and `predictions.png`.
+    For models that map a batch to standardised numbers `(B,)`. Writes `predictions.csv` and
+    `predictions.png`.
 
     Args:
         batch_size: examples at a time; changes speed and memory, not results.
     """
 
     def __init__(self, batch_size: int = 512):
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: it is at least 1")
+        self.check_sizes(batch_size=batch_size)
         self.batch_size = batch_size
 
-    def evaluate(self, model: LightningModule, dataset: Dataset) -> dict[str, float]:
+    def evaluate(self, model: LightningModule, dataset: Numbers) -> dict[str, float]:
         """Returns errors in the units of the data, and `test_r2`: 1 perfect, 0 the mean."""
         if getattr(dataset, "num_classes", None):
             raise UserError(
                 f"evaluator_name: RegressionReport takes numbers, but {dataset.target!r} is a "
                 "class: dataset_args.target names another column"
             )
-        batches = self.batches(model, dataset, self.batch_size)
-        pairs = [(model(inputs).cpu(), targets.cpu()) for inputs, targets in batches]
-        preds, targets = (dataset.to_units(torch.cat(p).double()) for p in zip(*pairs, strict=True))
-        errors = preds - targets
-        self.per_example = {"test_mae": errors.abs().tolist()}
-        with open(self.folder / "predictions.csv", "w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(("true", "predicted"))
-            table.writerows(zip(targets.tolist(), preds.tolist(), strict=True))
-        predictions_figure(dataset.target, preds, targets).savefig(
-            self.folder / "predictions.png", dpi=120
-        )
+        both = self.predictions(model, dataset, self.batch_size)
+        preds, targets = (dataset.to_units(part.double()) for part in both)
+        self.per_example = {"test_mae": (preds - targets).abs().tolist()}
+        rows = zip(targets.tolist(), preds.tolist(), strict=True)
+        self.add_table("predictions.csv", ("true", "predicted"), rows)
+        self.add_figure("predictions.png", predictions_figure, dataset.target, preds, targets)
         mean = torch.full_like(targets, dataset.target_mean)
         return regression_scores("test", preds, targets) | regression_scores(
             "baseline", mean, targets

@@ -40,10 +40,6 @@ class ImagesInMemory(SplitDataset):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        images, targets = self.__getitems__([index])
-        return images[0], targets[0]
-
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         """A whole batch: images `(B, C, H, W)` and targets `(B,)`."""
         chosen = self.indices[torch.as_tensor(indices)]

@@ -66,6 +66,17 @@ def check_plug_ins(defaults: dict[str, Any], config: dict[str, Any]) -> None:
         class_name = names.get(group.removesuffix("_args") + "_name")
         if class_name or group in OUTSIDE:
             check_names(group, config[group], class_name)
+    for name in listed(config.get("callback_names")):
+        find("callback", name)
+    for name, values in config.get("callback_args", {}).items():
+        check_names(f"callback_args.{name}", values, name)
+
+
+def listed(names: list[str] | str | None) -> list[str]:
+    """Names as a list, or as is easier on a command line, between commas."""
+    if isinstance(names, str):
+        names = [name.strip(" []'\"") for name in names.split(",")]
+    return [name for name in names or () if name]
 
 
 def check_names(group: str, values: dict[str, Any], class_name: str | None = None) -> None:
@@ -107,6 +118,34 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         with contextlib.suppress(Exception):
             hints |= typing.get_type_hints(alone, globalns=function.__globals__)
     return hints
+
+
+def check_needs(evaluator: Any, model: object, dataset: object) -> None:
+    """Refuses a model or dataset without what an evaluator says that it needs, by a Protocol.
+
+    Raises:
+        UserError: something is missing; names it, the evaluator, and who does not have it.
+    """
+    function = type(evaluator).evaluate
+    hints = _hints(function)
+    names = list(inspect.signature(function).parameters)[1:]
+    for name, given in zip(names, (model, dataset)):
+        missing = sorted(m for m in _members(hints.get(name)) if not hasattr(given, m))
+        if missing:
+            raise UserError(
+                f"evaluator_name: {type(evaluator).__name__} needs "
+                f"{', '.join(map(repr, missing))}, which {type(given).__name__} does not have"
+            )
+
+
+def _members(hint: object) -> set[str]:
+    """Public attributes and methods of a Protocol; none of any other type."""
+    # typing.get_protocol_members does this, but since Python 3.13 only.
+    found: set[str] = set()
+    for cls in getattr(hint, "__mro__", ()):
+        if typing.Protocol in cls.__bases__:
+            found |= {*vars(cls), *inspect.get_annotations(cls)}
+    return {name for name in found if not name.startswith("_")}
 
 
 def fits(value: object, hint: Any) -> bool:

@@ -33,7 +33,7 @@ def argument_names(group: str, class_name: str | None = None) -> set[str] | None
         module = _beginning(Path(spec.submodule_search_locations[0], file), class_name)
     else:
         assert class_name is not None  # what is not OUTSIDE feeds a plug-in
-        module = source(find(group.removesuffix("_args"), class_name))
+        module = source(find(group.partition("_args")[0], class_name))
     classes = (n for n in module.body if isinstance(n, ast.ClassDef) and n.name == class_name)
     for node in next(classes).body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
@@ -54,16 +54,23 @@ def _beginning(path: Path, class_name: str) -> ast.Module:
     return ast.parse(found[0])
 
 
+def required_arguments(cls: type) -> set[str]:
+    """Arguments without a default: what a dataset may supply to a model."""
+    parameters = inspect.signature(cls).parameters.values()
+    return {p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+
+
 def complete(
     group: str, cls: type, values: dict[str, Any], known_by: object = None
 ) -> dict[str, Any]:
-    """Every argument of `cls`: as configured, else as another object has it, else the default.
+    """Every argument of `cls`: as configured, else its default, else as another object has it.
 
     Args:
         group: of the configuration, for the refusal.
         cls: a plug-in.
         values: what the configuration sets.
-        known_by: a dataset, whose attributes (`num_classes`, ...) are arguments of the model.
+        known_by: a dataset, whose attributes (`num_classes`, ...) are required arguments of the
+            model; a default of the model's own is never overridden.
 
     Raises:
         UserError: a required argument has no value.
@@ -74,10 +81,10 @@ def complete(
             continue
         if name in values:
             completed[name] = values[name]
-        elif hasattr(known_by, name) and not callable(getattr(known_by, name)):
-            completed[name] = getattr(known_by, name)
         elif parameter.default is not parameter.empty:
             completed[name] = parameter.default
+        elif hasattr(known_by, name) and not callable(getattr(known_by, name)):
+            completed[name] = getattr(known_by, name)
         else:
             missing.append(name)
     if missing:

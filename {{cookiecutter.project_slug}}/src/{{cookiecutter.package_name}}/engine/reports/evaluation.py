@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule
 
+from ..config.checks import check_needs
 from ..config.signatures import complete
 from ..contracts import Evaluator, SplitDataset
 from ..errors import refusals
@@ -18,6 +19,7 @@ from ..runs.files import plain, write_json
 from ..runs.provenance import fingerprint
 from ..runs.stored import Run
 from .outcome import write_per_example
+from .parts import draw_figures, write_tables
 
 
 def make_evaluator(name: str, values: dict[str, Any]) -> Evaluator:
@@ -47,11 +49,15 @@ def evaluation_record(
 def measure(
     evaluator: Evaluator, model: LightningModule, dataset: SplitDataset, folder: Path | None
 ) -> dict[str, float]:
-    """Evaluates in inference mode; writes results into the folder, if there is one.
+    """Evaluates in inference mode; writes results into the folder, if there is one, then draws.
 
     Returns:
         Name of each result and its value, in the evaluator's order.
+
+    Raises:
+        UserError: model or dataset have not what the evaluator needs.
     """
+    check_needs(evaluator, model, dataset)
     with contextlib.ExitStack() as stack:
         evaluator.folder = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(torch.inference_mode())
@@ -60,5 +66,7 @@ def measure(
     if folder:
         if evaluator.per_example:
             write_per_example(folder / "per_example.csv", evaluator.per_example)
+        write_tables(evaluator.tables, folder)
         write_json(folder / "results.json", results)
+        draw_figures(evaluator.figures, folder)
     return results

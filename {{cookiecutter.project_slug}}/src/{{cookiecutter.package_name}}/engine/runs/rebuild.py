@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule
 
-from ..config.signatures import complete
+from ..config.signatures import complete, required_arguments
 from ..contracts import SplitDataset
 from ..errors import UserError, refusals
 from ..plugins import load
@@ -34,8 +34,9 @@ def rebuild_dataset(
     """
     recorded = run.info.get("dataset_args", run.config["dataset_args"])
     values, (dataset,) = make_splits(run.config["dataset_name"], recorded | overrides, split)
+    required = required_arguments(load("model", run.path.parent.name))
     for name, value in run.info.get("model_args", {}).items():
-        supplied = name not in run.config["model_args"] and hasattr(dataset, name)
+        supplied = name in required - run.config["model_args"].keys() and hasattr(dataset, name)
         if supplied and plain(now=getattr(dataset, name)) != {"now": value}:
             raise UserError(
                 f"dataset_args: {name} is {getattr(dataset, name)!r} now, but {run.name} was "

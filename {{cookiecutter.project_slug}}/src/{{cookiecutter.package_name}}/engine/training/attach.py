@@ -9,6 +9,10 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor
 
+from ..config.checks import listed
+from ..config.signatures import complete
+from ..errors import refusals
+from ..plugins import load
 from .checkpoints import Checkpoints
 from .finite import FiniteLoss
 from .monitor import MonitorExists
@@ -27,7 +31,26 @@ HOOKS_OF_A_STEP = (
 )
 
 
+def make_own_callbacks(names: list[str] | str, values: dict[str, dict]) -> list[Callback]:
+    """The user's callbacks.
+
+    Args:
+        names: classes in callbacks/.
+        values: class -> arguments.
+
+    Raises:
+        UserError: what a class says against its arguments.
+    """
+    made = []
+    for name in listed(names):
+        cls, group = load("callback", name), f"callback_args.{name}"
+        with refusals(group):
+            made.append(cls(**complete(group, cls, values.get(name, {}))))
+    return made
+
+
 def make_callbacks(
+    own: list[Callback],
     folder: Path | None,
     trainer_args: dict[str, Any],
     monitor: str,
@@ -41,6 +64,7 @@ def make_callbacks(
     """The callbacks of a training run.
 
     Args:
+        own: the user's.
         folder: of the run, for checkpoints and metrics; None if nothing is stored.
         trainer_args: what they switch off (`enable_checkpointing`, ...) is left out.
         monitor: metric that tells the best checkpoint and when to stop.
@@ -52,7 +76,7 @@ def make_callbacks(
         log_scalar: tells a metric to sacred's other observers: name, value, step.
     """
     if trainer_args.get("barebones"):  # Lightning's own word for a bare loop
-        return []
+        return own
     means = TrainMetrics()
     callbacks = [FiniteLoss(monitor), MonitorExists(monitor), EndWithParent()]
     callbacks += [means, SpeedReport(means), EpochReport(folder, log_scalar)]
@@ -68,7 +92,11 @@ def make_callbacks(
     saves = trainer_args.get("enable_checkpointing") is not False
     checkpoints = folder / "checkpoints" if folder and saves else None
     # The last, so that what it saves has seen all the others.
-    return [*callbacks, Checkpoints(checkpoints, monitor, monitor_mode, checkpoint_every_s, stop)]
+    return [
+        *callbacks,
+        *own,
+        Checkpoints(checkpoints, monitor, monitor_mode, checkpoint_every_s, stop),
+    ]
 
 
 def skip_empty_hooks(trainer: Trainer, model: LightningModule) -> None:

@@ -71,7 +71,7 @@ class DataModule(LightningDataModule):
             self.trainer.world_size,
         )
         defaults = {
-            "collate_fn": dataset.collate_fn(),
+            "collate_fn": dataset.collate_fn,
             "generator": torch.Generator().manual_seed(self.seed),  # leave the global one alone
             # Lightning copies from pinned memory to the GPU while that computes.
             "pin_memory": self.trainer.strategy.root_device.type == "cuda",

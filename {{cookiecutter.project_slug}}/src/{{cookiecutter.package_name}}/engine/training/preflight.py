@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..config.checks import check_names, check_plug_ins, check_types
+from ..config.checks import check_names, check_plug_ins, check_types, listed
 from ..config.compose import flat
 from ..config.invocation import Invocation
+from ..config.signatures import complete
 from ..errors import UserError, refusals
 from ..plugins import import_lightning, load
 from ..processes import launched
@@ -107,6 +108,12 @@ def _check_arguments(config: dict[str, Any]) -> None:
         check_types(group, cls, config[group])
     for kind in ("model", "dataset"):
         check_types(f"{kind}_args", load(kind, config[f"{kind}_name"]), config[f"{kind}_args"])
+    given = config["callback_args"]
+    for name in dict.fromkeys([*listed(config["callback_names"]), *given]):
+        cls, values = load("callback", name), given.get(name, {})
+        check_types(f"callback_args.{name}", cls, values)
+        if name in listed(config["callback_names"]):
+            complete(f"callback_args.{name}", cls, values)
     if config["compile"]:
         from torch._inductor.cpp_builder import get_cpp_compiler
 

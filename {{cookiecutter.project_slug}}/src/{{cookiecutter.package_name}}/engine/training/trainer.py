@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,25 @@ def explained(folder: Path | None) -> Iterator[None]:
         refusals("trainer_args", (MisconfigurationException,)),
         refusals("trainer_args", (ValueError, RuntimeError), raised_in="pytorch_lightning"),
         refusals("model_args", (ValueError,), raised_in=str(Path("torch", "optim"))),
+        _another_schedule(),
         _disk_problems(folder),
     ):
         yield
+
+
+@contextlib.contextmanager
+def _another_schedule() -> Iterator[None]:
+    """A checkpoint whose learning-rate schedule is of a class that the model no longer makes."""
+    try:
+        yield
+    except KeyError as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        if (Path(at.filename).name, at.name) != ("lr_scheduler.py", "load_state_dict"):
+            raise
+        raise UserError(
+            "resume: the model's learning-rate schedule is another one than when the run was "
+            f"stored (which has no {error}): go on with the sources of the run, or train anew"
+        ) from error
 
 
 @contextlib.contextmanager
