@@ -9,9 +9,11 @@ import torch
 from golden import CASES, GOLDEN, losses
 from helpers import FIXTURES, TEMPLATE, read
 
+CHANGED = {"gpt"}  # on purpose: its warm-up ended in a jump of the learning rate
+
 
 def test_losses_are_those_of_the_golden_file(old_template, tmp_path):
-    """To the last bit those of the code that recorded them, run beside it on this machine.
+    """To the last bit those of 0.4.0, run beside it on this machine, but for what has CHANGED.
 
     The file itself is held to 1e-4: processors and builds of torch round differently.
     """
@@ -24,7 +26,9 @@ def test_losses_are_those_of_the_golden_file(old_template, tmp_path):
         for name, values in metrics.items():
             assert now[model][name] == pytest.approx(values, rel=1e-4), (model, name)
     (tmp_path / "then").mkdir()
-    assert now == losses(old_template, tmp_path / "then")
+    then = losses(old_template, tmp_path / "then")
+    for model in now.keys() - CHANGED:
+        assert now[model] == then[model], model
 
 
 @pytest.fixture(scope="module")

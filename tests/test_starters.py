@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -155,6 +157,48 @@ def test_text_is_generated_from_a_beginning_longer_than_a_block(tree, name):
     assert tokens.shape == (1, 25)
     assert (tokens >= 0).all()
     assert (tokens < 63).all()
+
+
+@pytest.mark.parametrize(("steps", "end"), [(1, 0.1), (3, 0.0), (200, 0.1), (200, 0.0)])
+def test_a_warm_up_rises_to_the_peak_and_falls_without_a_jump(tree, tmp_path, steps, end):
+    """And goes on from a checkpoint as if it had never been stopped; after the end it stays."""
+    rates = run_schedule(tree, steps, end, range(steps + 9))
+    peak = max(1, round(0.05 * steps))
+    assert rates.index(max(rates)) == peak
+    assert max(rates) == pytest.approx(3e-3)
+    for earlier, later in pairwise(rates[: peak + 1]):
+        assert later - earlier == pytest.approx(3e-3 / (peak + 1))
+    falls = [1 - later / earlier for earlier, later in pairwise(rates[peak:steps])]
+    assert all(fall >= 0 for fall in falls)
+    if steps > 100:
+        assert falls[0] < 2e-4  # the old one fell by 2.4 % at once
+    assert rates[max(steps, 2) :] == pytest.approx([end * 3e-3] * len(rates[max(steps, 2) :]))
+    for stop in (0, peak, steps // 2, steps):
+        state = tmp_path / f"{stop}.pt"
+        assert run_schedule(tree, steps, end, range(stop), save=state) == rates[:stop]
+        assert run_schedule(tree, steps, end, range(stop, steps), load=state) == rates[stop:steps]
+
+
+def run_schedule(tree, steps, end, some, save=None, load=None) -> list[float]:
+    """The learning rates of `some` of the steps."""
+    helpers, layer = tree("util.util"), torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(helpers.decay_groups(layer), lr=3e-3)
+    trainer = SimpleNamespace(estimated_stepping_batches=steps)
+    made = helpers.with_warmup_and_cosine(optimizer, trainer, warmup=0.05, end=end)
+    schedule, rates = made["lr_scheduler"]["scheduler"], []
+    if load:
+        states = torch.load(load, weights_only=True)
+        optimizer.load_state_dict(states[0])
+        schedule.load_state_dict(states[1])
+    for _ in some:
+        first, second = (group["lr"] for group in optimizer.param_groups)
+        assert first == second
+        rates.append(first)
+        optimizer.step()
+        schedule.step()
+    if save:
+        torch.save((optimizer.state_dict(), schedule.state_dict()), save)
+    return rates
 
 
 # -- Scores ---------------------------------------------------------------------------------------

@@ -16,9 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
 
-from ..util.util import decay_groups
+from ..util.util import decay_groups, with_warmup_and_cosine
 
 
 class GPT(pl.LightningModule):
@@ -103,17 +102,7 @@ class GPT(pl.LightningModule):
             weight_decay=hp.weight_decay,
             fused=True,
         )
-        steps = self.trainer.estimated_stepping_batches
-        if math.isinf(steps):  # no end is known to fall towards
-            return optimizer
-
-        def factor(step: int) -> float:
-            if step < hp.warmup * steps:
-                return (step + 1) / (hp.warmup * steps + 1)
-            return 0.55 + 0.45 * math.cos(math.pi * min(1.0, step / steps))
-
-        schedule = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return with_warmup_and_cosine(optimizer, self.trainer, hp.warmup, end=0.1)
 
     @torch.inference_mode()
     def generate(self, tokens: Tensor, length: int, temperature: float = 1.0) -> Tensor:

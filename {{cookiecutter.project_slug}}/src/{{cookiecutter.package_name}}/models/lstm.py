@@ -10,14 +10,13 @@ Shapes: B batch, T tokens of a block, H hidden_dimension, V vocab_size.
 
 from __future__ import annotations
 
-import math
-
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
+
+from ..util.util import with_warmup_and_cosine
 
 
 class LSTM(pl.LightningModule):
@@ -77,17 +76,7 @@ class LSTM(pl.LightningModule):
     def configure_optimizers(self):
         hp = self.hparams
         optimizer = AdamW(self.parameters(), lr=hp.learning_rate, fused=True)
-        steps = self.trainer.estimated_stepping_batches
-        if math.isinf(steps):  # no end is known to fall towards
-            return optimizer
-
-        def factor(step: int) -> float:
-            if step < hp.warmup * steps:
-                return (step + 1) / (hp.warmup * steps + 1)
-            return 0.55 + 0.45 * math.cos(math.pi * min(1.0, step / steps))
-
-        schedule = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return with_warmup_and_cosine(optimizer, self.trainer, hp.warmup, end=0.1)
 
     @torch.inference_mode()
     def generate(self, tokens: Tensor, length: int, temperature: float = 1.0) -> Tensor:

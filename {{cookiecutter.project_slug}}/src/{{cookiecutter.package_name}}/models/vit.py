@@ -9,16 +9,13 @@ Shapes: B batch, N patches of an image, D embedding_dimension.
 
 from __future__ import annotations
 
-import math
-
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
 
-from ..util.util import decay_groups
+from ..util.util import decay_groups, with_warmup_and_cosine
 
 
 class ViT(pl.LightningModule):
@@ -98,17 +95,7 @@ class ViT(pl.LightningModule):
         optimizer = AdamW(
             decay_groups(self), lr=hp.learning_rate, weight_decay=hp.weight_decay, fused=True
         )
-        steps = self.trainer.estimated_stepping_batches
-        if math.isinf(steps):  # no end is known to fall towards
-            return optimizer
-
-        def factor(step: int) -> float:
-            if step < hp.warmup * steps:
-                return (step + 1) / (hp.warmup * steps + 1)
-            return 0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps))
-
-        schedule = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return with_warmup_and_cosine(optimizer, self.trainer, hp.warmup)
 
 
 class _Block(nn.Module):
