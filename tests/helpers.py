@@ -221,7 +221,7 @@ def everything(dataset) -> tuple:
     """All inputs and targets of a dataset, by a loader as the runner makes it."""
     import torch
 
-    loader = torch.utils.data.DataLoader(dataset, 64, collate_fn=dataset.collate_fn())
+    loader = torch.utils.data.DataLoader(dataset, 64, collate_fn=dataset.collate_fn)
     inputs, targets = (torch.cat(part) for part in zip(*loader, strict=True))
     return inputs, targets
 

@@ -31,17 +31,17 @@ def code_blocks(readme: str):
     return files, [line.split("  #")[0].strip() for line in shell.splitlines() if line.strip()]
 
 
-def test_the_readme_adds_a_model_a_dataset_and_an_evaluator(own):
+def test_the_readme_adds_a_model_a_dataset_an_evaluator_and_a_callback(own):
     folder, _, command = own
     files, lines = code_blocks((folder / "README.md").read_text())
-    assert len(files) == 3
+    assert len(files) == 4
     for name, code in files:
         assert not (folder / name).exists()
         (folder / name).write_text(code)
     lint = [sys.executable, "-m", "ruff", "check", "--no-cache", *(name for name, _ in files)]
     assert subprocess.run(lint, cwd=folder).returncode == 0
     mine = [line for line in lines if "MyCoolIdea/1" in line or "model_name=MyCoolIdea" in line]
-    assert len(mine) == 2
+    assert len(mine) == 3
     for line in mine:
         command(*line.split())
     run = folder / "model_data" / "MyCoolIdea" / "1"
@@ -55,6 +55,9 @@ def test_the_readme_adds_a_model_a_dataset_and_an_evaluator(own):
     }
     assert read(run / "evaluations" / "1" / "results.json")["test_accuracy"] > 0.9
     assert (run / "evaluations" / "1" / "note.txt").read_text().endswith("of 600\n")
+    averaged = torch.load(run.with_name("2") / "checkpoints" / "best.ckpt", weights_only=True)
+    for name, (_, average) in averaged["callbacks"]["EMA"].items():
+        assert torch.equal(averaged["state_dict"][name], average)
 
 
 def test_every_other_command_of_the_readme_is_understood(own):

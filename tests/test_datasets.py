@@ -68,6 +68,6 @@ def test_no_example_is_in_two_splits(make):
 
 def test_a_batch_is_its_examples(make):
     dataset = make("val")
-    loader = DataLoader(dataset, 5, collate_fn=dataset.collate_fn())
+    loader = DataLoader(dataset, 5, collate_fn=dataset.collate_fn)
     for part, *items in zip(next(iter(loader)), *(dataset[i] for i in range(5)), strict=True):
         assert torch.equal(part, torch.stack(items))

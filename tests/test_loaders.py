@@ -53,7 +53,7 @@ def test_an_epoch_has_its_own_order_and_goes_on_within(tree):
 def test_fewer_examples_than_processes_are_refused(tree):
     data = tree("engine.training.loaders")
     examples = torch.utils.data.TensorDataset(torch.zeros(2))
-    examples.collate_fn = lambda: None
+    examples.collate_fn = list
     module = data.DataModule(examples, examples, {"batch_size": 4}, 1)
     cpu = SimpleNamespace(root_device=torch.device("cpu"))
     module.trainer = SimpleNamespace(global_rank=0, world_size=3, strategy=cpu)
@@ -65,7 +65,7 @@ def test_fewer_examples_than_processes_are_refused(tree):
 @pytest.mark.parametrize(("device", "asked", "pinned"), [("cpu", {}, False), ("cuda", {}, True)])
 def test_batches_for_a_gpu_are_pinned(tree, device, asked, pinned):
     examples = torch.utils.data.TensorDataset(torch.zeros(2))
-    examples.collate_fn = lambda: None
+    examples.collate_fn = list
     module = tree("engine.training.loaders").DataModule(examples, examples, asked, 1)
     strategy = SimpleNamespace(root_device=torch.device(device))
     module.trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=strategy)

@@ -45,7 +45,7 @@ def test_blocks_predict_each_character_once(text, tmp_path):
     path.write_text("añb\U0001f680c\r\n" * 100, encoding="utf-8")
     dataset = text.CharTextDataset("train", str(path), block_size=7)
     assert dataset.vocab_size == len(set("añb\U0001f680c\r\n"))
-    loader = DataLoader(dataset, 5, collate_fn=dataset.collate_fn())
+    loader = DataLoader(dataset, 5, collate_fn=dataset.collate_fn)
     inputs, targets = (torch.cat(part) for part in zip(*loader))
     assert inputs.dtype == targets.dtype == torch.int64
     assert torch.equal(inputs.flatten()[1:], targets.flatten()[:-1])
