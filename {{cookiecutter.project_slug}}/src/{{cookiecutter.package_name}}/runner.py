@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from .engine.commands.clean import clean
 from .engine.commands.compare import compare
@@ -146,13 +146,16 @@ train_ex.basis = stored_basis
 
 
 @train_ex.config_hook
-def _check_training(config, command_name, logger):
+def _check_training(
+    config: dict[str, Any], command_name: str, logger: object
+) -> dict[str, Any] | None:
     if command_name in ("train", "reproduce"):
         return check_training(current(), config)
+    return None
 
 
 @evaluation_ex.config_hook
-def _check_evaluation(config, command_name, logger):
+def _check_evaluation(config: dict[str, Any], command_name: str, logger: object) -> None:
     if command_name == "evaluate":
         check_evaluation(current(), config)
 

@@ -18,13 +18,14 @@ import pkgutil
 import sys
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata, resources
+from typing import Any
 
 from ..errors import Interrupted, UserError, refusals
 
 
-def _find_loader(name: str):
+def _find_loader(name: str) -> object:
     """Stands in for `pkgutil.find_loader`, which Python 3.14 no longer has.
 
     Relies on it: `sacred.utils.module_exists`, while `sacred.optional` is imported. Can go with a
@@ -62,8 +63,8 @@ def _pkg_resources() -> types.ModuleType:
     release that reads `importlib.metadata` (IDSIA/sacred#945).
     """
     module = types.ModuleType("pkg_resources", "Stand-in for sacred 0.8.7 alone.")
-    module.working_set = _WorkingSet()
-    module.resource_filename = lambda package, name: str(resources.files(package) / name)
+    vars(module)["working_set"] = _WorkingSet()
+    vars(module)["resource_filename"] = lambda package, name: str(resources.files(package) / name)
     return module
 
 
@@ -75,12 +76,15 @@ def _importing() -> Iterator[None]:
     frames into a record. A configuration here is text and numbers. No garbage is collected:
     imports create long-lived objects only, and later collections pass over them.
     """
-    lent = {"pkg_resources": _pkg_resources(), "pandas": None}
+    lent: dict[str, Any] = {
+        "pkg_resources": _pkg_resources(),
+        "pandas": None,
+    }  # None: no such module
     lent = {name: module for name, module in lent.items() if name not in sys.modules}
     sys.modules.update(lent)
     lacks_loader, collects = not hasattr(pkgutil, "find_loader"), gc.isenabled()
     if lacks_loader:
-        pkgutil.find_loader = _find_loader
+        vars(pkgutil)["find_loader"] = _find_loader
     gc.disable()
     try:
         yield
@@ -89,7 +93,7 @@ def _importing() -> Iterator[None]:
             gc.enable()
         gc.freeze()
         if lacks_loader:
-            del pkgutil.find_loader
+            del vars(pkgutil)["find_loader"]
         for name in lent:
             del sys.modules[name]
 
@@ -124,7 +128,7 @@ SETTINGS.DISCOVER_SOURCES = "none"  # `runs/folder.py` stores sources and versio
 SETTINGS.DISCOVER_DEPENDENCIES = "none"  # a run starts: sacred does it while the package imports
 
 
-def dotted(config: dict) -> dict[str, object]:
+def dotted(config: Mapping[str, Any]) -> dict[str, object]:
     """A nested configuration as dotted key -> value.
 
     `sacred.utils.iterate_flattened` is not documented; `print_config` names its keys by it.
@@ -132,7 +136,7 @@ def dotted(config: dict) -> dict[str, object]:
     return dict(iterate_flattened(config))
 
 
-def spare_guesses(summary):
+def spare_guesses(summary: Any) -> dict[str, Any]:
     """Takes additions and changes of type out of what a `ConfigScope` returns: we check them.
 
     `sacred.initialize.create_run` raises ConfigAddedError for `ConfigSummary.added` where a
@@ -141,10 +145,11 @@ def spare_guesses(summary):
     """
     summary.modified |= summary.added
     summary.added, summary.typechanged = set(), {}
-    return summary
+    spared: dict[str, Any] = summary
+    return spared
 
 
-def as_json(content):
+def as_json(content: object) -> Any:
     """What `json.dump` can write of an object, in sacred's form (tuples, times: by jsonpickle).
 
     `sacred.serializer.flatten` is not documented; runs of all versions are to read alike.
@@ -157,7 +162,7 @@ def as_json(content):
 arg_parser.restore = lambda value: value
 
 
-def option_refusals():
+def option_refusals() -> contextlib.AbstractContextManager[None]:
     """Turns what sacred's own options say against their values (`-P abc`) into one line.
 
     `sacred/commandline_options.py` raises plain ValueErrors and RuntimeErrors: what tells them
@@ -187,7 +192,7 @@ _RecordedInterrupt.__name__ = _RecordedInterrupt.__qualname__ = Interrupted.__na
 _RecordedInterrupt.__module__ = Interrupted.__module__
 
 
-def _interruptible(function):
+def _interruptible(function: Callable[..., Any]) -> Callable[..., Any]:
     """Lets a command end by `Interrupted`.
 
     `sacred.run.Run.__call__` knows SacredInterrupt ("custom interrupts" in its documentation) and
@@ -195,7 +200,7 @@ def _interruptible(function):
     """
 
     @functools.wraps(function)
-    def command(*args, **kwargs):
+    def command(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except Interrupted as interrupt:
@@ -222,7 +227,7 @@ class TerminalExperiment(Experiment):
         as it does, `inspect.stack` answers that one question.
         """
         everything, caller = inspect.stack, types.SimpleNamespace(f_globals=globals())
-        inspect.stack = lambda: [None, (caller,)]
+        vars(inspect)["stack"] = lambda: [None, (caller,)]
         try:
             ex = cls(name, base_dir=base_dir, save_git_info=False)
         finally:
@@ -232,7 +237,7 @@ class TerminalExperiment(Experiment):
         ex.captured_out_filter = apply_backspaces_and_linefeeds
         return ex
 
-    def run(self, *args, **kwargs):
+    def run(self, *args: Any, **kwargs: Any) -> Any:
         """What sacred's `run_commandline` calls, and `evaluate runs=all` for each of its runs."""
         from_terminal, self._from_terminal = self._from_terminal, False
         try:
@@ -242,11 +247,17 @@ class TerminalExperiment(Experiment):
                 raise _PastSacred(refusal) from None
             raise
 
-    def run_checked(self, command_name=None, config_updates=None, named_configs=(), **kwargs):
+    def run_checked(
+        self,
+        command_name: str | None = None,
+        config_updates: dict[str, Any] | None = None,
+        named_configs: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> Any:
         """As sacred's `run`."""
         return super().run(command_name, config_updates, named_configs, **kwargs)
 
-    def run_commandline(self, argv=None):
+    def run_commandline(self, argv: Sequence[str] | None = None) -> Any:
         argv = [str(word) for word in (sys.argv if argv is None else argv)]
         self._from_terminal = True
         try:
@@ -268,15 +279,15 @@ class TerminalExperiment(Experiment):
     def refuse_command(self, name: str | None) -> None:
         """Raises a UserError if this is no command."""
 
-    def _check_command(self, cmd_name):
+    def _check_command(self, cmd_name: str | None) -> None:
         # `Experiment.run_commandline` calls it before all else; sacred's prints the whole usage.
         self.refuse_command(cmd_name)
 
-    def get_usage(self, program_name=None):
+    def get_usage(self, program_name: str | None = None) -> Any:
         # `Experiment.get_usage` shows a path relative to `base_dir`: makes that the command.
         return super().get_usage(os.path.join(self.base_dir, self.path))
 
-    def _create_run(self, *args, **kwargs) -> Run:
+    def _create_run(self, *args: Any, **kwargs: Any) -> Run:
         # `Experiment.run` calls it before `Run.__call__`: the only place between the two.
         run = super()._create_run(*args, **kwargs)
         run.main_function = _interruptible(run.main_function)

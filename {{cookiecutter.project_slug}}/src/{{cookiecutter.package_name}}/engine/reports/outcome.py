@@ -112,7 +112,9 @@ def settings(config: Mapping[str, Any]) -> dict[str, object]:
     return {key: value for key, value in flat(config).items() if key != "log_dir" and value != {}}
 
 
-def _curves(table: dict[str, dict[str, list]]) -> tuple[dict[str, list[tuple[float, float]]], int]:
+def _curves(
+    table: dict[str, dict[str, list[Any]]],
+) -> tuple[dict[str, list[tuple[float, float]]], int]:
     """The metrics over the epochs, and how many of these were done."""
     metrics = {
         name: list(zip(entry["steps"], map(float, entry["values"]), strict=True))

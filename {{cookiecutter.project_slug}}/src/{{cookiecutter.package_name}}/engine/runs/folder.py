@@ -64,13 +64,13 @@ class RunFolder(RunObserver):
         self,
         basedir: Path,
         resumed: Run | None = None,
-        changes: dict | None = None,
-        config: dict | None = None,
+        changes: dict[str, Any] | None = None,
+        config: dict[str, Any] | None = None,
     ):
         self.basedir, self.resumed = Path(basedir), resumed
         self.changes, self.recorded = changes or {}, config
         self.dir: Path | None = None
-        self.record: dict = {}  # run.json
+        self.record: dict[str, Any] = {}  # run.json
         self._lock = threading.RLock()
         self.output: Output | None = None
         self._problem: OSError | None = None
@@ -78,35 +78,40 @@ class RunFolder(RunObserver):
     @property
     def problem(self) -> OSError | None:
         """Why a file could not be written, or None."""
-        return self._problem or (self.output and self.output.problem)
+        return self._problem or (self.output.problem if self.output else None)
+
+    @property
+    def _folder(self) -> Path:
+        assert self.dir, "events come after `queued_event` or `started_event`"
+        return self.dir
 
     # The beginning
 
     def queued_event(  # the names and types of all events are those of sacred's RunObserver
         self,
-        ex_info: dict,
+        ex_info: dict[str, Any],
         command: str,
-        host_info: dict,
+        host_info: dict[str, Any],
         queue_time: datetime,
-        config: dict,
-        meta_info: dict,
+        config: dict[str, Any],
+        meta_info: dict[str, Any],
         _id: str | None,
     ) -> str:
         with refusals("run", (OSError,)):
             self._make(_id)
-            write_json(self.dir / "config.json", as_json(config))
+            write_json(self._folder / "config.json", as_json(config))
             record = {"experiment": ex_info, "command": command, "host": host_info}
             self._update(record | {"meta": meta_info, "status": "QUEUED"})
-        return self.dir.name
+        return self._folder.name
 
     def started_event(
         self,
-        ex_info: dict,
+        ex_info: dict[str, Any],
         command: str,
-        host_info: dict,
+        host_info: dict[str, Any],
         start_time: datetime,
-        config: dict,
-        meta_info: dict,
+        config: dict[str, Any],
+        meta_info: dict[str, Any],
         _id: str | None,
     ) -> str:
         attempt = {
@@ -136,25 +141,25 @@ class RunFolder(RunObserver):
                     "attempts": [attempt],
                 }
             # The record comes last: a folder that has one is a run, whenever this process dies.
-            write_json(self.dir / "config.json", as_json(config))
+            write_json(self._folder / "config.json", as_json(config))
             self._update(record)
-            self.output = Output(self.dir / "cout.txt")
+            self.output = Output(self._folder / "cout.txt")
         self.output.start()
-        return self.dir.name
+        return self._folder.name
 
     def _make(self, name: str | None) -> None:
         self.dir = make_folder(self.basedir, name)
         self.lock = lock(self.dir)  # held until this object is gone
 
-    def _provenance(self) -> dict:
-        names = copy_sources(self.dir / "sources")
+    def _provenance(self) -> dict[str, Any]:
+        names = copy_sources(self._folder / "sources")
         return {
             "sources": [[name, f"sources/{name}"] for name in names],
-            "repositories": git_state(self.dir),
+            "repositories": git_state(self._folder),
             "dependencies": versions(),
         }
 
-    def _resume(self, run: Run, attempt: dict) -> dict:
+    def _resume(self, run: Run, attempt: dict[str, Any]) -> dict[str, Any]:
         """Takes over the folder of a stored run; returns its record, with this attempt."""
         self.dir = run.path
         self.lock = lock(run.path)
@@ -181,20 +186,20 @@ class RunFolder(RunObserver):
     # Meanwhile
 
     def heartbeat_event(
-        self, info: dict, captured_out: str, beat_time: datetime, result: Any
+        self, info: dict[str, Any], captured_out: str, beat_time: datetime, result: Any
     ) -> None:
         with self._noting_problems():
             self._update({"heartbeat": beat_time.isoformat(), "result": result})
             if info:
-                write_json(self.dir / "info.json", as_json(info))
+                write_json(self._folder / "info.json", as_json(info))
 
-    def log_metrics(self, metrics_by_name: dict, info: dict) -> None:
+    def log_metrics(self, metrics_by_name: dict[str, Any], info: dict[str, Any]) -> None:
         """Nothing: `EpochReport` keeps the metrics, in step with the checkpoints."""
 
     def resource_event(self, filename: str) -> None:
         path = Path(filename)
         digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-        target = self.dir / "resources" / f"{path.stem}_{digest}{path.suffix}"
+        target = self._folder / "resources" / f"{path.stem}_{digest}{path.suffix}"
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, target)
         self._update({"resources": [*self.record["resources"], [str(filename), str(target)]]})
@@ -202,7 +207,7 @@ class RunFolder(RunObserver):
     def artifact_event(
         self, name: str, filename: str, metadata: Any = None, content_type: str | None = None
     ) -> None:
-        target, known = self.dir / name, self.record["artifacts"]
+        target, known = self._folder / name, self.record["artifacts"]
         if target.exists() and not target.samefile(filename) and name not in known:
             raise FileExistsError(f"{target} is a file of the run: call the artifact otherwise")
         with contextlib.suppress(shutil.SameFileError):
@@ -219,13 +224,13 @@ class RunFolder(RunObserver):
 
     def failed_event(self, fail_time: datetime, fail_trace: list[str]) -> None:
         self._end(fail_time, "FAILED", fail_trace[-1].strip(), fail_trace=fail_trace)
-        if self.record and self.resumed and not self._has_saved():
+        if self.record and self.resumed and not self._has_saved(self.resumed):
             # Most likely a mistake on the command line: the run is as it was.
             with self._noting_problems():
                 self._update({"status": self.resumed.status})
-                write_json(self.dir / "config.json", as_json(self.resumed.config))
+                write_json(self._folder / "config.json", as_json(self.resumed.config))
 
-    def _end(self, time: datetime, status: str, why: str | None, **more) -> None:
+    def _end(self, time: datetime, status: str, why: str | None, **more: Any) -> None:
         if not self.record:  # it ended while its folder was being made
             if self.dir and not self.resumed:
                 shutil.rmtree(self.dir, ignore_errors=True)
@@ -238,17 +243,17 @@ class RunFolder(RunObserver):
         with self._noting_problems():
             self._update(end | more | {"attempts": attempts})
             with contextlib.suppress(ValueError, LookupError, TypeError):  # damaged: readers say so
-                read_metrics(self.dir)  # makes metrics.json
+                read_metrics(self._folder)  # makes metrics.json
 
-    def _has_saved(self) -> bool:
-        begun = Path(self.dir, "lock").stat().st_mtime  # which was written at the beginning
-        return any(path.stat().st_mtime > begun for path in self.resumed.checkpoints())
+    def _has_saved(self, run: Run) -> bool:
+        begun = (self._folder / "lock").stat().st_mtime  # which was written at the beginning
+        return any(path.stat().st_mtime > begun for path in run.checkpoints())
 
-    def _update(self, changes: dict) -> None:
+    def _update(self, changes: dict[str, Any]) -> None:
         """Changes the record; heartbeats do it in a thread of their own."""
         with self._lock:
             self.record = self.record | changes
-            write_json(self.dir / "run.json", as_json(self.record))
+            write_json(self._folder / "run.json", as_json(self.record))
 
     @contextlib.contextmanager
     def _noting_problems(self) -> Iterator[None]:

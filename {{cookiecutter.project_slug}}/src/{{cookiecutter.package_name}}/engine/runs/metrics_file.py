@@ -13,6 +13,7 @@ import json
 import os
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from .files import write_json
 
@@ -42,13 +43,13 @@ def cut_metrics(folder: Path, size: int) -> int:
     return 0
 
 
-def restore_metrics(folder: Path, history: dict[str, dict[str, list]]) -> int:
+def restore_metrics(folder: Path, history: dict[str, dict[str, list[Any]]]) -> int:
     """Writes the lines anew from sacred's form, which checkpoints of version 0.4.0 hold.
 
     Returns:
         The size of the file.
     """
-    rows: dict[tuple, dict[str, float]] = {}
+    rows: dict[tuple[str, int], dict[str, float]] = {}
     for name, entry in history.items():
         for timestamp, step, value in zip(entry["timestamps"], entry["steps"], entry["values"]):
             rows.setdefault((timestamp, step), {})[name] = value
@@ -67,21 +68,21 @@ def metrics_file(folder: Path) -> Path:
     return folder / (LINES if (folder / LINES).exists() else TABLE)
 
 
-def read_metrics(folder: Path) -> dict[str, dict[str, list]]:
+def read_metrics(folder: Path) -> dict[str, dict[str, list[Any]]]:
     """The metrics of a run in sacred's form; {} if it ended before its first epoch.
 
     Raises:
         ValueError, LookupError, TypeError: the file is damaged.
     """
     file = metrics_file(folder)
+    table: dict[str, dict[str, list[Any]]] = {}
     if not file.exists():
-        return {}
+        return table
     if file.name == TABLE:
         table = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(table, dict):
             raise TypeError("not an object")
         return table
-    table: dict[str, dict[str, list]] = {}
     content = file.read_bytes()
     for text in content[: _whole_lines(content)].splitlines():
         line = json.loads(text)

@@ -6,7 +6,9 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, TextIO
 
 
 class Output:
@@ -83,7 +85,7 @@ def _encoded(text: str) -> bytes:
 class _Line:
     """The last line on a terminal: a carriage return or backspace lets text be overwritten."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.text, self.cursor = "", 0
 
     def feed(self, text: str) -> str:
@@ -107,7 +109,7 @@ class _Line:
 class _Tee:
     """A stream that is copied; everything else of it (`isatty`, `fileno`, ...) is its own."""
 
-    def __init__(self, stream, output: Output):
+    def __init__(self, stream: TextIO, output: Output):
         self.stream, self.output = stream, output
 
     def write(self, text: str) -> int:
@@ -115,12 +117,12 @@ class _Tee:
         self.output.write(text)
         return count
 
-    def writelines(self, lines) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.write(line)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.stream)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

@@ -64,7 +64,7 @@ class EpochReport(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.monotonic()
-        if self._writes(trainer):
+        if self.folder and trainer.is_global_zero:
             if self.history is None:
                 self.size = cut_metrics(self.folder, self.size)
             else:
@@ -78,7 +78,7 @@ class EpochReport(Callback):
         values = metrics | {"epoch": trainer.current_epoch + 1}
         for key, value in values.items():
             self.log_scalar(key, value, trainer.global_step)
-        if self._writes(trainer):
+        if self.folder and trainer.is_global_zero:
             self.size = append_metrics(self.folder, trainer.global_step, values)
         if trainer.is_global_zero:
             shown = "  ".join(f"{key} {value:.4f}" for key, value in sorted(metrics.items()))
@@ -86,9 +86,6 @@ class EpochReport(Callback):
             if (trainer.max_epochs or 0) > 0:  # else other limits end the training
                 epochs += f"/{trainer.max_epochs}"
             print(f"epoch {epochs}  {shown}  {time.monotonic() - self.started:.1f} s", flush=True)
-
-    def _writes(self, trainer: Trainer) -> bool:
-        return self.folder is not None and trainer.is_global_zero
 
     def state_dict(self) -> dict[str, Any]:
         return {"size": self.size}
