@@ -77,7 +77,8 @@ def _hyperparameters(cls: type[LightningModule], content: dict[str, Any]) -> dic
     saved = content.get(cls.CHECKPOINT_HYPER_PARAMS_KEY) or {}
     parameters = inspect.signature(cls).parameters
     # `save_hyperparameters(hparams)`: the name of the one argument that holds all of them.
-    if (name := content.get(cls.CHECKPOINT_HYPER_PARAMS_NAME)) in parameters:
+    name = content.get(cls.CHECKPOINT_HYPER_PARAMS_NAME)
+    if name is not None and name in parameters:
         return {name: saved}
     return {key: value for key, value in saved.items() if key in parameters}
 
