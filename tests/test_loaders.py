@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers import run_command
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
@@ -72,3 +74,34 @@ def test_batches_for_a_gpu_are_pinned(tree, device, asked, pinned):
     assert module.train_dataloader().pin_memory is pinned
     module.arguments = {"pin_memory": False}
     assert module.train_dataloader().pin_memory is False
+
+
+AS_ON_3_14 = """
+import multiprocessing
+
+multiprocessing.set_start_method("forkserver")  # what Python 3.14 does by itself
+from {package}.runner import train_command
+
+train_command(["train", "with", "debug", "model_name=MNISTModel", "dataset_name=Bound", *{words}])
+"""
+BOUND = """
+from .mnist_dataset import MNISTDataset
+
+
+class Bound(MNISTDataset):
+    def __init__(self, split: str, data_dir: str, source: str = "auto", shift: int = 0):
+        super().__init__(split, data_dir, source, shift)
+        self.never_pickled = lambda: None
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks without harm")
+def test_workers_are_forked_whatever_python_does_by_itself(copy_project, tmp_path):
+    """Else each of them would import torch anew, and a dataset would have to be pickled."""
+    project = copy_project({"datasets/bound.py": BOUND})
+    words = ["dataset_args.source=sample", "dataset_args.data_dir=data"]
+    words.append("dataloader_args.num_workers=2")
+    code = AS_ON_3_14.format(package=project.package.name, words=words)
+    command = [project.python, "-c", code]
+    done = run_command(command, tmp_path, check=False, PYTHONPATH=str(project.path / "src"))
+    assert done.returncode == 0, done.stdout
