@@ -14,7 +14,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PYPROJECT = HERE.parent / "{{cookiecutter.project_slug}}" / "pyproject.toml"
-PYTEST = ["-m", "pytest", "-v", "-o", "addopts=", "-p", "no:cacheprovider", "--noconftest"]
+# Without our settings: other versions warn of other things, and conftest.py wants cookiecutter.
+PYTEST = ["-m", "pytest", "-v", "--noconftest", "-o", "addopts=", "-o", "filterwarnings=default"]
 
 
 def missing() -> list[str]:

@@ -18,7 +18,10 @@ from shaky import PLUG_INS, TRAIN, differences, outcome
 
 ACCELERATOR = os.environ.get("GPU_TESTS_ON", "gpu")
 DEVICES = torch.cuda.device_count() if ACCELERATOR == "gpu" else 2
-pytestmark = pytest.mark.skipif(not DEVICES, reason="there is no GPU here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DEVICES, reason="there is no GPU here"),
+]
 
 ON = f"trainer_args.accelerator={ACCELERATOR}"
 SAMPLE = ["train", "with", "dataset_args.source=sample", "trainer_args.max_epochs=2", ON]

@@ -226,7 +226,10 @@ VALID = [
 ]
 
 
-@pytest.mark.parametrize("typed", VALID)
+SLOW = [pytest.param(typed, marks=pytest.mark.slow) for typed in VALID if "spawn" in typed]
+
+
+@pytest.mark.parametrize("typed", [typed for typed in VALID if "spawn" not in typed] + SLOW)
 def test_valid(train, typed):
     small = SMALL if typed not in ("debug", "profile") else SMALL[:1]
     status, printed, _ = train("with", *small, *typed.split(" "))
