@@ -148,7 +148,8 @@ class _Text:
 
     def _read_through(self) -> None:
         decoder, found = codecs.getincrementaldecoder("utf-8")(), b""
-        others, counts, ascii_only = set(), [], True
+        others: set[str] = set()
+        counts, ascii_only = [], True
         with self.path.open("rb") as file:
             if file.read(3) != codecs.BOM_UTF8:
                 file.seek(0)
@@ -180,14 +181,14 @@ class _Text:
         if self._before is None:
             places = self._begin + starts[:, None] + np.arange(length)
             return self._bytes[places].astype(np.int64)
-        return np.stack([self._decoded(int(start), length) for start in starts])
+        return np.stack([self._decoded(self._before, int(start), length) for start in starts])
 
-    def _decoded(self, start: int, length: int) -> np.ndarray:
-        stride = int(np.searchsorted(self._before, start, side="right")) - 1
+    def _decoded(self, before: np.ndarray, start: int, length: int) -> np.ndarray:
+        stride = int(np.searchsorted(before, start, side="right")) - 1
         first = self._begin + stride * STRIDE
         window = np.asarray(self._bytes[first : first + STRIDE + 4 * (length + 1)])
         heads = np.flatnonzero((window & 0xC0) != 0x80)  # where a character begins
-        here = start - int(self._before[stride])
+        here = start - int(before[stride])
         stop = heads[here + length] if here + length < len(heads) else len(window)
         text = window[heads[here] : stop].tobytes().decode("utf-8")
         return np.frombuffer(text.encode("utf-32-le"), np.int32).astype(np.int64)

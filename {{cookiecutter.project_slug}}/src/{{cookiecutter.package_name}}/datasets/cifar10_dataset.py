@@ -84,7 +84,9 @@ class CIFAR10Dataset(ImagesInMemory):
             with FileLock(f"{archive}.lock"), tarfile.open(archive) as packed:
                 for name in names:  # these and no others, each whole or not at all
                     part = folder / f"{name}.part"
-                    part.write_bytes(packed.extractfile(f"cifar-10-batches-bin/{name}").read())
+                    member = packed.extractfile(f"cifar-10-batches-bin/{name}")
+                    assert member, f"{name} is no file in {archive}"
+                    part.write_bytes(member.read())
                     os.replace(part, folder / name)
         return {}
 

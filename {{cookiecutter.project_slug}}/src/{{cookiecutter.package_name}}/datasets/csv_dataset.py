@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -84,7 +84,9 @@ class CSVDataset(SplitDataset):
         self.category_sizes = [len(values) + 1 for values in known.values()]
         self.class_names = statistics["classes"]
         self.num_classes = self.class_names and len(self.class_names)  # None: a number
-        self.target_mean, self.target_scale = statistics["target"] or (0.0, 1.0)
+        mean, scale = statistics["target"] or (0.0, 1.0)
+        self.target_mean: float = mean
+        self.target_scale: float = scale
         if self.class_names:
             self.targets = table.codes(target, rows, self.class_names) - 1
             if (self.targets < 0).any():
@@ -174,7 +176,7 @@ class _Table:
                 f"say that they are categories: dataset_args.categories={name!r}"
             )
         for row, value in values.items():
-            if not words and not math.isfinite(_number(value)):
+            if not words and not math.isfinite(float(value)):
                 raise ValueError(f"{self.at(row, name)}: {value!r} is not finite")
         return not words
 
@@ -193,7 +195,7 @@ class _Table:
         rows = self.rows("train", has_test)
         if len(rows) < 2:
             raise ValueError(f"{self.path}: too few rows to train on")
-        found = {"numbers": {}, "categories": {}, "classes": None, "target": None}
+        found: dict[str, Any] = {"numbers": {}, "categories": {}, "classes": None, "target": None}
         for name in self.names:
             if name in self.numbers:
                 column = self.standardised(name, rows)

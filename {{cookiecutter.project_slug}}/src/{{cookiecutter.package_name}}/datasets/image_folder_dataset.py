@@ -56,7 +56,8 @@ class ImageFolderDataset(SplitDataset):
         if not 0 <= shift < image_size:
             raise ValueError(f"image_size={image_size}, shift={shift}: the second is the smaller")
         self.class_names = class_names or self.prepare(data_dir)["class_names"]
-        self.num_classes, self.input_shape = len(self.class_names), (channels, *[image_size] * 2)
+        self.num_classes = len(self.class_names)
+        self.input_shape = (channels, image_size, image_size)
         is_train = split == "train"
         self.shift, self.flip = shift * is_train, flip and is_train
         found = [item for item in _pictures(Path(data_dir)) if item[0] == split]
@@ -130,9 +131,9 @@ def _decoded(path: Path, shape: tuple[int, int, int]) -> Tensor:
     """A picture as uint8 `shape`."""
     channels, height, width = shape
     try:
-        with Image.open(path) as image:
-            image.draft("RGB", (2 * width, 2 * height))  # a large JPEG is decoded at a lower size
-            image = ImageOps.exif_transpose(image)
+        with Image.open(path) as file:
+            file.draft("RGB", (2 * width, 2 * height))  # a large JPEG is decoded at a lower size
+            image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I"):  # 16 bits of grey, which `convert` would cut off
                 image = Image.fromarray((np.asarray(image).astype(np.float32) / 257).astype("u1"))
             if image.has_transparency_data:

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -162,7 +162,7 @@ def _read(path: Path, time: str | None, series: tuple[str, ...]) -> tuple[list[s
 
 def _check_steps(path: Path, times: list[tuple[int, str]], name: str) -> None:
     """Refuses gaps and disorder. Equal are also steps from month to month or year to year."""
-    moments = []
+    moments: list[Any] = []  # all of them numbers, or all dates
     for row, text in times:
         moment = _moment(text)
         if moment is None or (moments and type(moment) is not type(moments[0])):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -117,7 +117,9 @@ def bootstrap_interval(name: str, correct: Tensor, draws: int = 10_000) -> dict[
     return {f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
-def class_scores(preds: Tensor, targets: Tensor, num_classes: int, average: str) -> Tensor:
+def class_scores(
+    preds: Tensor, targets: Tensor, num_classes: int, average: Literal["macro", "none"]
+) -> Tensor:
     """Precision, recall and F1 of predicted and true classes `(N,)`.
 
     Args:
@@ -153,7 +155,7 @@ def confusion_figure(names: list[str], confusion: Tensor) -> Figure:
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-    turned = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 3 else {}
+    turned: dict[str, Any] = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 3 else {}
     axes.set_xticks(range(len(names)), names, **turned)
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("predicted class")
@@ -163,7 +165,7 @@ def confusion_figure(names: list[str], confusion: Tensor) -> Figure:
             axes.text(
                 column,
                 row,
-                confusion[row, column].item(),
+                str(confusion[row, column].item()),
                 ha="center",
                 va="center",
                 fontsize=8,
@@ -180,8 +182,8 @@ def mistakes_figure(pictures: list[Tensor], titles: list[str]) -> Figure:
     figure = Figure(figsize=(1.7 * columns + 0.3, 2.0 * rows + 0.2), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for place, picture, title in zip(axes, pictures, titles):
-        picture = picture.permute(1, 2, 0).numpy()
-        place.imshow(picture[..., 0] if picture.shape[2] == 1 else picture, "gray", vmin=0, vmax=1)
+        pixels = picture.permute(1, 2, 0).numpy()
+        place.imshow(pixels[..., 0] if pixels.shape[2] == 1 else pixels, "gray", vmin=0, vmax=1)
         place.set_title(title, fontsize=8)
     for place in figure.axes:  # the empty ones, too
         place.axis("off")

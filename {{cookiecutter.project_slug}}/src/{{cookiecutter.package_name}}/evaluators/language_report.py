@@ -73,7 +73,7 @@ class LanguageReport(Evaluator):
             dataset.split_tokens("train"), dataset.split_tokens("test"), dataset.vocab_size
         )
         losses = {"test": sum(blocks) / len(blocks), "unigram": unigram, "bigram": bigram}
-        results = {}
+        results: dict[str, float] = {}
         for name, loss in losses.items():
             row = (loss, math.exp(loss), loss / math.log(2))
             keys = ("loss", "perplexity", "bits_per_character")
@@ -115,10 +115,10 @@ def baseline_losses(
 
 def _pair_counts(pieces: Iterable[Tensor], vocab_size: int) -> tuple[int, Tensor]:
     """The first token, and how often each one follows each other one: `(V, V)` float64."""
-    first, last = None, torch.empty(0, dtype=torch.long)
+    first, last = -1, torch.empty(0, dtype=torch.long)
     counts = torch.zeros(vocab_size**2, dtype=torch.long)
     for piece in pieces:
         tokens = torch.cat((last, piece))
         counts += torch.bincount(tokens[:-1] * vocab_size + tokens[1:], minlength=vocab_size**2)
-        first, last = int(tokens[0]) if first is None else first, tokens[-1:]
+        first, last = int(tokens[0]) if first < 0 else first, tokens[-1:]
     return first, counts.view(vocab_size, vocab_size).double()

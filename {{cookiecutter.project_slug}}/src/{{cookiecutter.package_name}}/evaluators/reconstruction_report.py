@@ -55,7 +55,7 @@ class ReconstructionReport(Evaluator):
         `baseline_elbo` is that of the best constant image, the mean of this split: each pixel a
         Bernoulli variable by itself.
         """
-        errors, divergences, sums, square = [], [], 0.0, 0.0
+        errors, divergences, sums, square = [], [], torch.zeros(()), 0.0
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             for images, *_ in self.batches(model, dataset, self.batch_size):
@@ -67,20 +67,20 @@ class ReconstructionReport(Evaluator):
                 difference = (model(images) - images).double()
                 square += difference.square().sum().item() / difference[0].numel()
             samples = model.sample(self.num_pictures * 4).cpu()
-        errors, divergences = torch.cat(errors), torch.cat(divergences)
-        self.per_example = {"test_elbo": (-errors - divergences).tolist()}
-        first = [dataset[i][0] for i in range(min(self.num_pictures, len(dataset)))]
+        error, divergence = torch.cat(errors), torch.cat(divergences)
+        self.per_example = {"test_elbo": (-error - divergence).tolist()}
+        first = [dataset[i][0] for i in range(min(self.num_pictures, len(error)))]
         inputs = torch.stack(first)
         rows = torch.stack((inputs, model(inputs.to(model.device)).cpu()), dim=1)
         labels = ["input", "reconstruction"]
         self.add_figure("reconstructions.png", picture_grid, rows.flatten(0, 1), 2, labels)
         self.add_figure("samples.png", picture_grid, samples, 4)
         return {
-            "test_elbo": -(errors + divergences).mean().item(),
-            "test_reconstruction_error": errors.mean().item(),
-            "test_kl": divergences.mean().item(),
-            "test_mse": square / len(errors),
-            "baseline_elbo": -constant_image_error(sums / len(errors)),
+            "test_elbo": -(error + divergence).mean().item(),
+            "test_reconstruction_error": error.mean().item(),
+            "test_kl": divergence.mean().item(),
+            "test_mse": square / len(error),
+            "baseline_elbo": -constant_image_error(sums / len(error)),
         }
 
 

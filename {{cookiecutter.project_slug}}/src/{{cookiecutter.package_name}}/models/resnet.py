@@ -92,7 +92,7 @@ class ResNet(pl.LightningModule):
         if math.isinf(steps):  # no end is known to fall towards
             return optimizer
         cycle = OneCycleLR(
-            optimizer, hp.learning_rate, steps, pct_start=hp.warmup, cycle_momentum=False
+            optimizer, hp.learning_rate, int(steps), pct_start=hp.warmup, cycle_momentum=False
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
