@@ -62,11 +62,9 @@ def train(
     folder = run_folder(invocation, Path(log_dir, model_name))
 
     dataset_args, (train_set, val_set) = make_splits(dataset_name, dataset_args, "train", "val")
-    data = train_set.describe()
-    say(f"data   {dataset_name}: {_listed(data)}")
+    say(f"data   {dataset_name}: {_listed(train_set.describe())}")
     model_args, model = make_model(model_name, model_args, train_set)
     say(f"model  {model_name}: {sum(p.numel() for p in model.parameters()):,} parameters")
-
     record = training_record(train_set, model_args, dataset_args, dataloader_args, trainer_args)
     store_record(invocation, record)
     start, first_logged_step = starting_point(invocation.resumed, record)

@@ -104,22 +104,12 @@ warnings.filterwarnings("ignore", category=DeprecationWarning, module="sacred")
 with _importing():
     from docopt import DocoptExit
     from sacred import SETTINGS, Experiment, arg_parser
-    from sacred.config import ConfigDict, ConfigScope
-    from sacred.observers import RunObserver
+    from sacred.config import ConfigDict as ConfigDict  # "as": a re-export, for mypy
+    from sacred.config import ConfigScope as ConfigScope
+    from sacred.observers import RunObserver as RunObserver
     from sacred.run import Run
     from sacred.serializer import flatten
     from sacred.utils import SacredInterrupt, apply_backspaces_and_linefeeds, iterate_flattened
-
-__all__ = [
-    "ConfigDict",
-    "ConfigScope",
-    "RunObserver",
-    "TerminalExperiment",
-    "as_json",
-    "dotted",
-    "option_refusals",
-    "spare_guesses",
-]
 
 # Public, and documented under "Settings".
 SETTINGS.CAPTURE_MODE = "no"  # `runs/folder.py` writes the output as it comes, not at heartbeats
@@ -291,13 +281,10 @@ class TerminalExperiment(Experiment):
         # `Experiment.run` calls it before `Run.__call__`: the only place between the two.
         run = super()._create_run(*args, **kwargs)
         run.main_function = _interruptible(run.main_function)
-        if run.capture_mode is None and any(_is_sacreds(observer) for observer in run.observers):
+        sacreds = [o for o in run.observers if type(o).__module__.startswith("sacred.")]
+        if run.capture_mode is None and sacreds:
             run.capture_mode = "sys"  # "fd" turns the terminal into a pipe: no bar, lost lines
         return run
-
-
-def _is_sacreds(observer: RunObserver) -> bool:
-    return type(observer).__module__.startswith("sacred.")
 
 
 class SacredsWords(logging.Filter):
