@@ -85,7 +85,7 @@ RESUME = ["train", "with", "resume=last"]
 
 
 def outcome(folder: Path, model: str = "Shaky") -> dict:
-    """Everything of a run that has to be the same: weights, optimizer, chance, metrics, curves."""
+    """Everything of a run that has to be the same: weights, optimizer, RNG, metrics, curves."""
     run = folder / "model_data" / model / "1"
     last, best = (
         torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
@@ -98,7 +98,7 @@ def outcome(folder: Path, model: str = "Shaky") -> dict:
         "best": best["state_dict"],
         "optimizers": last["optimizer_states"],
         "schedules": last["lr_schedulers"],
-        "chance": last["exact"],
+        "resume_state": last["resume_state"],
         "steps": (last["global_step"], best["global_step"]),
         "metrics": {name: (entry["values"], entry["steps"]) for name, entry in metrics.items()},
         "curves": {

@@ -87,7 +87,7 @@ def test_two_processes_go_on_as_two(shaky, tmp_path):
     assert whole.returncode == 0, printed
     shaky.module(*RESUME, cwd=tmp_path / "stopped")
     assert differences(outcome(tmp_path / "whole"), outcome(tmp_path / "stopped")) == []
-    assert len(outcome(tmp_path / "stopped")["chance"]["ranks"]) == 2
+    assert len(outcome(tmp_path / "stopped")["resume_state"]["ranks"]) == 2
 
 
 def test_changes_are_recorded_and_nothing_is_overwritten(fork, tmp_path):

@@ -50,11 +50,11 @@ def train(
     import pytorch_lightning as pl
 
     from .engine.runs.building import make_model, make_splits
-    from .engine.training.attach import make_callbacks, make_own_callbacks, skip_empty_hooks
+    from .engine.training.attach import make_callbacks, make_own_callbacks
     from .engine.training.loaders import DataModule
     from .engine.training.report import report_training, training_record
     from .engine.training.stopping import StopRequest, stoppable, together
-    from .engine.training.trainer import explained, make_trainer
+    from .engine.training.trainer import explained, fit, make_trainer
 
     pl.seed_everything(seed, workers=True, verbose=False)
     use_threads(threads)
@@ -82,10 +82,9 @@ def train(
         train_ex.log_scalar,
     )
     trainer = make_trainer(folder, callbacks, trainer_args, first_logged_step)
-    skip_empty_hooks(trainer, model)
     data_module = DataModule(train_set, val_set, dataloader_args, seed)
     with stoppable(trainer, stop), explained(folder), together(trainer, invocation):
-        trainer.fit(model, data_module, ckpt_path=start, weights_only=True if start else None)
+        fit(trainer, model, data_module, start)
     return report_training(trainer, folder, monitor, train_ex.info)
 
 

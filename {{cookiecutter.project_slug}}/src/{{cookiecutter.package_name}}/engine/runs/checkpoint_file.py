@@ -15,6 +15,8 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from ..errors import UserError
 from .files import essence
 
+RESUME_STATE = "resume_state"  # key of a checkpoint
+
 
 class DamagedError(UserError):
     """A checkpoint that is cut off or has been altered."""
@@ -33,10 +35,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     is_checked = False
 
     def save_checkpoint(
-        self,
-        checkpoint: dict[str, Any],
-        path: str | os.PathLike[str],
-        storage_options: object = None,
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         path, content = Path(path), essence(checkpoint)
         if not self.is_checked:  # each later checkpoint of a run holds values of the same kinds
@@ -132,3 +131,38 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, KeyError, EOFError) as error:
         raise DamagedError(f"{path} is damaged: {str(error) or 'it is empty'}") from error
+
+
+def resume_state(checkpoint: dict[str, Any]) -> dict[str, Any] | None:
+    """What a checkpoint has besides Lightning's own state, so that it resumes to the same bits.
+
+    Returns:
+        `save_point`, `ranks` (of each process `random_states`, `sums`, `callbacks`, `metrics`),
+        `num_training_batches`, `next_log_step` and `callback_metrics`; None if somebody else than
+        `engine.training.checkpoints` has saved it.
+    """
+    if "exact" not in checkpoint:
+        return checkpoint.get(RESUME_STATE)
+    # Version 0.4.0 and before: the same under other names.
+    old = checkpoint["exact"]
+    return {
+        "save_point": old["moment"],
+        "num_training_batches": old["batches"],
+        "next_log_step": old["next_log_step"],
+        "callback_metrics": old["callback_metrics"],
+        "ranks": [
+            {
+                "random_states": rank["chance"],
+                "sums": rank["sums"],
+                "callbacks": rank["callbacks"],
+                "metrics": {
+                    name: {
+                        "update_count": values["_update_count"],
+                        "state": {k: v for k, v in values.items() if k != "_update_count"},
+                    }
+                    for name, values in rank["metrics"].items()
+                },
+            }
+            for rank in old["ranks"]
+        ],
+    }

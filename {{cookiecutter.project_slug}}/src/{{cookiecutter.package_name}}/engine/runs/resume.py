@@ -82,7 +82,7 @@ def starting_point(
     Raises:
         UserError: the requested checkpoint is damaged, or all of the run's are.
     """
-    from .checkpoint_file import DamagedError, read_checkpoint
+    from .checkpoint_file import DamagedError, read_checkpoint, resume_state
 
     if resumed is None:
         return None, None
@@ -107,10 +107,10 @@ def starting_point(
         then = run.info.get("machine", {}).get(key, now)
         if then != now:
             changed.append(f"{key} was {then}, is {now}")
-    if "exact" not in content:
+    state = resume_state(content)
+    if state is None:
         changed.append(f"{path.name} has no random states")
     if changed:
         logger.warning("WARNING: not to the same bits: %s", "; ".join(changed))
     say(f"resume {run.name} from {path.name}, step {content['global_step']}")
-    logged = content.get("exact", {}).get("next_log_step", content["global_step"])
-    return path.resolve(), logged
+    return path.resolve(), state["next_log_step"] if state else content["global_step"]

@@ -1,4 +1,4 @@
-"""What every training run attaches, steered by the configuration."""
+"""The callbacks of every training run, as the configuration has them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor
 
 from ..config.checks import listed
@@ -20,15 +20,6 @@ from .progress import EpochReport, ProgressBar
 from .speed import Compile, SpeedReport
 from .stopping import EndWithParent, StopRequest
 from .train_metrics import TrainMetrics
-
-HOOKS_OF_A_STEP = (
-    "on_train_batch_start",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-    "on_before_zero_grad",
-    "on_train_batch_end",
-)
 
 
 def make_own_callbacks(names: list[str] | str, values: dict[str, dict]) -> list[Callback]:
@@ -67,13 +58,13 @@ def make_callbacks(
         own: the user's.
         folder: of the run, for checkpoints and metrics; None if nothing is stored.
         trainer_args: what they switch off (`enable_checkpointing`, ...) is left out.
-        monitor: metric that tells the best checkpoint and when to stop.
+        monitor: metric that decides which checkpoint is the best, and when to stop early.
         monitor_mode: "min" or "max".
         early_stopping_patience: validations without improvement to wait for; None: no limit.
         checkpoint_every_s: seconds between two checkpoints, besides each epoch.
-        compile_model: whether `torch.compile` makes the model faster.
-        stop: tells when a signal has asked the training to end.
-        log_scalar: tells a metric to sacred's other observers: name, value, step.
+        compile_model: whether the model is compiled with `torch.compile`.
+        stop: says whether a signal has requested the end of the training.
+        log_scalar: passes a metric on to sacred's other observers: name, value, step.
     """
     if trainer_args.get("barebones"):  # Lightning's own word for a bare loop
         return own
@@ -91,22 +82,9 @@ def make_callbacks(
         callbacks.append(EarlyStopping(monitor, patience=patience, mode=monitor_mode))
     saves = trainer_args.get("enable_checkpointing") is not False
     checkpoints = folder / "checkpoints" if folder and saves else None
-    # The last, so that what it saves has seen all the others.
+    # Last, so that every other callback has seen the batch or epoch that it saves.
     return [
         *callbacks,
         *own,
         Checkpoints(checkpoints, monitor, monitor_mode, checkpoint_every_s, stop),
     ]
-
-
-def skip_empty_hooks(trainer: Trainer, model: LightningModule) -> None:
-    """Spares each step some fifty calls of hooks that do nothing.
-
-    Lightning passes over a hook that cannot be called, at a fraction of the cost.
-    """
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning does not declare it
-    for base, owners in ((Callback, callbacks), (LightningModule, [model])):
-        for owner in owners:
-            for hook in HOOKS_OF_A_STEP:
-                if getattr(type(owner), hook) is getattr(base, hook):
-                    setattr(owner, hook, None)

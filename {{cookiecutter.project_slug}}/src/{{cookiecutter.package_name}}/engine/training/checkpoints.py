@@ -1,31 +1,37 @@
-"""Checkpoints from which a training goes on as if it had never been stopped, to the same bits.
+"""Checkpoints from which a run resumes as if it had never been stopped, to the same bits.
 
-Lightning stores weights, optimizers, schedulers and its progress. Missing are the random states,
-the sums behind the metrics of the epoch so far, and a moment at which all of these agree. There
-are three such moments; each checkpoint of a run is of one of them:
-
-- "epoch": before an epoch, or after the last one. Everything of the epoch before is logged.
-- "batch": between two batches, and only where no gradients are being accumulated.
-- "validation": before a validation; it is run again as a whole.
+save_points.py says where they can be saved, and what each needs besides Lightning's own state.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from lightning_fabric.utilities import move_data_to_device
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
-from pytorch_lightning.loops.loop import _Loop
-from torchmetrics import Metric
 
 from ..errors import Interrupted, UserError
-from .stopping import StopRequest
+from ..runs.checkpoint_file import RESUME_STATE, resume_state
+from .best_score import BestScore
+from .lightning_internals import (
+    end_restart,
+    epoch_sums,
+    keep_epoch_sums,
+    logging_step,
+    metric_states,
+    restore_epoch_sums,
+    restore_metrics,
+)
+from .random_states import random_states, set_random_states
+from .save_points import HasRankState, Position, SavePoint, ends_step, level_progress
+
+if TYPE_CHECKING:
+    from .stopping import StopRequest  # which imports `checkpoint_folder` from here
 
 logger = logging.getLogger(__name__)
 
@@ -41,292 +47,227 @@ class Checkpoints(Checkpoint):
         stop: tells when a signal has asked the training to end.
 
     Attributes:
-        best_score: best value of the metric so far; None before there is one.
+        best: the best score so far.
+        position: where the training is between two batches.
+        saving: the save point at which a checkpoint is being written; None while none is.
+        last_save: step and save point of the last checkpoint, so that none is written twice.
+        saved_at: time of the last checkpoint.
+        resumed_from: the resume state of the checkpoint that was loaded, until it is restored.
     """
 
     def __init__(
         self, folder: Path | None, monitor: str, mode: str, every_s: float, stop: StopRequest
     ):
-        self.folder, self.monitor, self.mode, self.every_s = folder, monitor, mode, every_s
-        self.best_score: float | None = None
-        self.best_is_new = False  # and not on disk yet
-        self.stop = stop
-        self.stepped = True  # after the last batch; else gradients are being accumulated
-        self.validated = False  # since the last batch
-        self.moment: str | None = None  # the one that is being saved
-        self.chance: dict | None = None  # random states of a moment that is to be saved
-        self.loaded: dict | None = None  # what the checkpoint of a resumed run says
-        self.saved = (0, None)  # step and moment of the last save
+        self.folder, self.every_s, self.stop = folder, every_s, stop
+        self.best = BestScore(monitor, mode)
+        self.position = Position()
+        self.saving: SavePoint | None = None
+        self.last_save: tuple[int, SavePoint | None] = (0, None)
+        self.saved_at = 0.0
+        self.resumed_from: dict[str, Any] | None = None
 
     # When to save, and when to stop
 
-    def setup(self, trainer, pl_module, stage):
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.folder = trainer.strategy.broadcast(self.folder)  # only rank zero knows it
         if self.folder and trainer.is_global_zero:
             self.folder.mkdir(exist_ok=True)
 
-    def on_train_start(self, trainer, pl_module):
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved_at = time.monotonic()
         self.stop.take_over()
-        if self.loaded:
-            self._restore(trainer, pl_module)
+        if self.resumed_from:
+            self._restore(trainer, pl_module, self.resumed_from)
+            self.resumed_from = None
 
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        ends_epoch = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        self.stepped = ends_epoch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        # Now, because the next batch will have been read when it is time to save.
-        self.chance = random_states() if self.stepped and self._is_due(trainer) else None
-        self.validated = False
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        stepped = ends_step(trainer, batch_idx)
+        # Now, although it is saved in on_train_batch_start: by then `_TrainingEpochLoop.advance`
+        # has read the next batch, which may have drawn random numbers.
+        states = random_states() if stepped and self._is_due(trainer) else None
+        self.position = Position(stepped, validated=False, random_states=states)
 
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        if self.chance:  # everything of the batch before is logged by now
-            self._save(trainer, "batch")
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        # Not in on_train_batch_end: only after it does `_TrainingEpochLoop.advance` log the batch.
+        if self.position.random_states:
+            self._save(trainer, SavePoint.BATCH)
 
-    def on_validation_start(self, trainer, pl_module):
-        self.chance = random_states()
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.position.random_states = random_states()
 
-    def on_validation_batch_end(self, trainer, *args):
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
         # Not by the clock: what this process goes on to log would be logged again.
-        if not trainer.sanity_checking and self.stepped and self.stop.is_requested(trainer):
-            self._save(trainer, "validation")
-
-    def on_validation_end(self, trainer, pl_module):
-        self.chance, self.validated = None, True
-        ends_epoch = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if trainer.sanity_checking or ends_epoch or not self.stepped:
+        if trainer.sanity_checking or not self.position.stepped:
             return
-        if not self.monitor.startswith("train"):  # which is no mean before the epoch ends
-            self._judge(trainer)
-        if self.best_is_new or self._is_due(trainer):
-            self.chance = random_states()
+        if self.stop.is_requested(trainer):
+            self._save(trainer, SavePoint.VALIDATION)
 
-    def on_train_epoch_start(self, trainer, pl_module):
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.position.random_states, self.position.validated = None, True
+        if trainer.sanity_checking or trainer.is_last_batch or not self.position.stepped:
+            return
+        # Before its epoch ends, a metric of the training is the value of one step and no mean.
+        if not self.best.monitor.startswith("train"):
+            self.best.judge(trainer.callback_metrics)
+        if not self.best.is_saved or self._is_due(trainer):
+            self.position.random_states = random_states()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.global_step:
-            self._judge(trainer)
-            self._save(trainer, "epoch")
+            self.best.judge(trainer.callback_metrics)
+            self._save(trainer, SavePoint.EPOCH)
         elif self.stop.is_requested(trainer):
             self._stop(trainer)
 
-    def on_train_epoch_end(self, trainer, pl_module):
-        # Else Lightning leaves out ReduceLROnPlateau in an epoch that was resumed.
-        trainer.fit_loop._restarting = False
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        end_restart(trainer)
 
-    def on_train_end(self, trainer, pl_module):
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.stop.end()
-        self._judge(trainer)
-        self._save(trainer, "epoch")
-        self._tell_best(trainer)
+        self.best.judge(trainer.callback_metrics)
+        self._save(trainer, SavePoint.EPOCH)
+        self._report_best(trainer)
 
     def _is_due(self, trainer: Trainer) -> bool:
         is_late = trainer.is_global_zero and time.monotonic() - self.saved_at >= self.every_s
         return trainer.strategy.reduce_boolean_decision(self.stop.requested or is_late, all=False)
 
-    def _judge(self, trainer: Trainer) -> None:
-        score = trainer.callback_metrics.get(self.monitor)
-        if score is None:
-            return
-        score, best = float(score), self.best_score
-        is_best = score == score if best is None else (score < best) == (self.mode == "min")
-        if is_best and score != best:
-            self.best_score, self.best_is_new = score, True
-
     # Saving
 
-    def _save(self, trainer: Trainer, moment: str) -> None:
-        """Saves at this moment; does not return if the training was asked to stop."""
-        asked = self.stop.is_requested(trainer)
-        place = (trainer.global_step, moment)
-        if self.folder and not trainer.fast_dev_run and self.saved != place:
-            self.moment, self.chance = moment, self.chance or random_states()
-            if self.best_is_new:  # first: a kill between the two is made up for after `last`
-                self.best_is_new = False
+    def _save(self, trainer: Trainer, point: SavePoint) -> None:
+        """Saves at this point; does not return if the training was requested to stop."""
+        requested = self.stop.is_requested(trainer)
+        save = (trainer.global_step, point)
+        is_trial: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
+        if self.folder and not is_trial and self.last_save != save:
+            self.saving = point
+            self.position.random_states = self.position.random_states or random_states()
+            if not self.best.is_saved:
+                # First: a kill between the two files leaves the older `last.ckpt`, from which the
+                # resumed run finds this best score again.
+                self.best.is_saved = True
                 trainer.save_checkpoint(self.folder / "best.ckpt")
             trainer.save_checkpoint(self.folder / "last.ckpt")
-            self.moment, self.saved, self.saved_at = None, place, time.monotonic()
-        self.chance = None
-        if asked:
+            self.saving, self.last_save, self.saved_at = None, save, time.monotonic()
+        self.position.random_states = None
+        if requested:
             self._stop(trainer)
 
     def _stop(self, trainer: Trainer) -> None:
         raise Interrupted(f"train was stopped at step {trainer.global_step}")
 
-    def state_dict(self) -> dict:
-        return {"best_score": self.best_score}
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_score": self.best.score}
 
-    def load_state_dict(self, state: dict) -> None:
-        self.best_score = state["best_score"]
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best.score = state_dict["best_score"]
 
-    def on_save_checkpoint(self, trainer, pl_module, checkpoint):
-        if not self.moment:  # somebody else saves, at a moment of their own
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if not (point := self.saving):  # somebody else saves, at a point of their own
             return
-        loop = trainer.fit_loop
-        _settle(checkpoint["loops"]["fit_loop"], self.moment, self.validated)
-        mine = {
-            "chance": self.chance,
-            "sums": [] if self.moment == "epoch" else _sums(loop.epoch_loop._results),
+        level_progress(checkpoint["loops"]["fit_loop"], point, self.position.validated)
+        of_this_rank = {
+            "random_states": self.position.random_states,
+            "sums": [] if point is SavePoint.EPOCH else epoch_sums(trainer),
             "callbacks": {
                 callback.state_key: callback.rank_state()
-                for callback in trainer.callbacks
-                if hasattr(callback, "rank_state")
+                for callback in trainer.callbacks  # type: ignore[attr-defined]
+                if isinstance(callback, HasRankState)
             },
-            "metrics": {
-                name: metric.metric_state | {"_update_count": metric._update_count}
-                for name, metric in pl_module.named_modules()
-                if isinstance(metric, Metric)
-            },
+            "metrics": metric_states(pl_module),
         }
-        checkpoint["exact"] = {
-            "moment": self.moment,
-            "ranks": _gathered(trainer, mine),
-            "batches": loop.max_batches,
-            # Everything that was logged has a step below this one.
-            "next_log_step": loop.epoch_loop._batches_that_stepped + (self.moment == "validation"),
-            "callback_metrics": dict(trainer._logger_connector._callback_metrics),
+        checkpoint[RESUME_STATE] = {
+            "save_point": point.value,
+            "ranks": _gathered(trainer, of_this_rank),
+            "num_training_batches": trainer.num_training_batches,
+            # All that was logged has a step below this one. Within a validation, Lightning has
+            # not counted the step of the last batch yet (`_TrainingEpochLoop.on_advance_end`).
+            "next_log_step": logging_step(trainer) + (point is SavePoint.VALIDATION),
+            "callback_metrics": dict(trainer.callback_metrics),
         }
 
     # Resuming
 
-    def on_load_checkpoint(self, trainer, pl_module, checkpoint):
-        self.loaded = checkpoint.get("exact")
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.resumed_from = resume_state(checkpoint)
 
-    def on_fit_end(self, trainer, pl_module):
-        if self.loaded:  # nothing was left to train: the results are those of the checkpoint
-            trainer._logger_connector._callback_metrics.update(self.loaded["callback_metrics"])
-            self._tell_best(trainer)
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.resumed_from:  # nothing was left to train: the results are the checkpoint's
+            trainer.callback_metrics.update(self.resumed_from["callback_metrics"])
+            self._report_best(trainer)
 
-    def _tell_best(self, trainer: Trainer) -> None:
+    def _report_best(self, trainer: Trainer) -> None:
         """As one of the metrics, which also return from a process that Lightning has spawned."""
-        if self.best_score is not None:
-            best = {f"best_{self.monitor}": torch.tensor(self.best_score, dtype=torch.float64)}
-            trainer._logger_connector._callback_metrics.update(best)
+        if self.best.score is not None:
+            best = torch.tensor(self.best.score, dtype=torch.float64)
+            trainer.callback_metrics[f"best_{self.best.monitor}"] = best
 
-    def _restore(self, trainer: Trainer, pl_module) -> None:
-        """Goes on from a checkpoint; the last to be called before the first step."""
-        loaded, self.loaded = self.loaded, None
-        loop, moment = trainer.fit_loop, loaded["moment"]
-        self.saved = (trainer.global_step, moment)
-        trainer._logger_connector._callback_metrics.update(loaded["callback_metrics"])
-        if moment == "epoch":
-            # Lightning takes every training with max_steps for one in mid-epoch.
-            _Loop.restarting.fset(loop, False)
+    def _restore(self, trainer: Trainer, pl_module: LightningModule, state: dict[str, Any]) -> None:
+        """Continues from a checkpoint; the last thing that is done before the first step.
+
+        Raises:
+            UserError: the run was stopped within an epoch that has another length now.
+        """
+        point = SavePoint(state["save_point"])
+        self.last_save = (trainer.global_step, point)
+        trainer.callback_metrics.update(state["callback_metrics"])
+        if point is SavePoint.EPOCH:
+            end_restart(trainer)
         else:
-            if loaded["batches"] != loop.max_batches:
-                raise UserError(
-                    f"an epoch has {loop.max_batches} batches now, but had {loaded['batches']}, "
-                    "and the run stopped within one: leave batches and data as they were"
-                )
-            progress = loop.epoch_loop.batch_progress
-            if not progress.is_last_batch:  # else the next epoch would be the next to read
-                trainer.train_dataloader.batch_sampler.start = progress.current.completed
-            trainer._logger_connector._first_loop_iter = False  # else the sums are set to zero
-        if len(loaded["ranks"]) != trainer.world_size:
+            _enter_epoch(trainer, state["num_training_batches"])
+        if len(state["ranks"]) != trainer.world_size:
             logger.warning(
                 "WARNING: not to the same bits: the run had %d processes, and has %d",
-                len(loaded["ranks"]),
+                len(state["ranks"]),
                 trainer.world_size,
             )
-        else:
-            mine = loaded["ranks"][trainer.global_rank]
-            for name, state in mine["metrics"].items():
-                state = move_data_to_device(state, pl_module.device)
-                vars(pl_module.get_submodule(name)).update(state)
-            for callback in trainer.callbacks:
-                if callback.state_key in mine["callbacks"]:
-                    state = mine["callbacks"][callback.state_key]
-                    callback.load_rank_state(move_data_to_device(state, pl_module.device))
-            _restore_sums(loop.epoch_loop._results, mine["sums"], trainer, pl_module)
-            set_random_states(mine["chance"])
+            return
+        of_this_rank = state["ranks"][trainer.global_rank]
+        restore_metrics(pl_module, of_this_rank["metrics"])
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            saved = of_this_rank["callbacks"].get(callback.state_key)
+            if saved is not None and isinstance(callback, HasRankState):
+                callback.load_rank_state(move_data_to_device(saved, pl_module.device))
+        restore_epoch_sums(trainer, pl_module, of_this_rank["sums"], state["callback_metrics"])
+        set_random_states(of_this_rank["random_states"])
 
 
-def _settle(loops: dict, moment: str, validated: bool) -> None:
-    """Makes Lightning's progress, saved from within a hook, that of the moment."""
-    epochs, batches = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
-    validation = loops["epoch_loop.val_loop.batch_progress"]
-    for part in (batches, validation):
-        for progress in (part["total"], part["current"]):
-            _level(progress, progress["completed"])
-    if moment == "epoch":
-        for progress in (epochs["total"], epochs["current"]):
-            _level(progress, progress["processed"])
-        _level(batches["current"], 0)
-        batches["is_last_batch"] = False
-    elif moment == "batch":
-        batches["is_last_batch"] = False
-        if validated:  # Lightning will step over this validation, and count a step for it
-            loops["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
-    else:  # Lightning finishes a validation that was in its first batch
-        for progress in (validation["total"], validation["current"]):
-            _level(progress, 0)
-            progress["ready"] = progress["started"] = 1
-        validation["is_last_batch"] = False
+def checkpoint_folder(trainer: Trainer) -> Path | None:
+    """Where the checkpoints of a run lie; None if it saves none."""
+    # Not `trainer.checkpoint_callback`, the first of any: a model may bring some of its own.
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Checkpoints):
+            return callback.folder
+    return None
 
 
-def _level(progress: dict, value: int) -> None:
-    for key in progress:
-        progress[key] = value
+def _enter_epoch(trainer: Trainer, num_training_batches: int | float) -> None:
+    """Continues an epoch behind the batches that it has had, with the sums over them."""
+    if num_training_batches != trainer.num_training_batches:
+        raise UserError(
+            f"an epoch has {trainer.num_training_batches} batches now, but had "
+            f"{num_training_batches}, and the run stopped within one: leave batches and data as "
+            "they were"
+        )
+    if not trainer.is_last_batch:  # else the next epoch would be the next to read
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        loader: Any = trainer.train_dataloader  # a `LazyLoader`, with `Batches`
+        loader.batch_sampler.start = done
+    keep_epoch_sums(trainer)
 
 
-def _sums(results: dict) -> list[dict]:
-    """What `self.log` has gathered in this epoch, in this process."""
-    return [
-        {
-            "log": {
-                "fx": metric.meta.fx,
-                "name": metric.meta.name,
-                "prog_bar": metric.meta.prog_bar,
-                "logger": metric.meta.logger,
-                "on_step": metric.meta.on_step,
-                "on_epoch": metric.meta.on_epoch,
-                "reduce_fx": metric.meta.reduce_fx.__name__,
-                "add_dataloader_idx": metric.meta.add_dataloader_idx,
-                "sync_dist": metric.meta.sync.should,
-                "rank_zero_only": metric.meta.sync.rank_zero_only,
-                "metric_attribute": metric.meta.metric_attribute,
-            },
-            # A metric object has its own state, which is saved with the module's.
-            "state": {key: getattr(metric, key) for key in metric._defaults},
-        }
-        for metric in results.values()
-        if not metric.has_reset
-    ]
-
-
-def _restore_sums(results, sums: list[dict], trainer: Trainer, pl_module) -> None:
-    for entry in move_data_to_device(sums, pl_module.device):
-        log, state = entry["log"], entry["state"]
-        value = torch.zeros((), device=pl_module.device)
-        if log["metric_attribute"]:
-            value = pl_module.get_submodule(log["metric_attribute"])
-        results.log(value=value, sync_dist_fn=trainer.strategy.reduce, batch_size=1, **log)
-        vars(results[f"{log['fx']}.{log['name']}"]).update(state)
-
-
-def _gathered(trainer: Trainer, mine: dict) -> list[dict]:
+def _gathered(trainer: Trainer, of_this_rank: dict[str, Any]) -> list[Any]:
     """The states of all ranks, in every one of them."""
     if trainer.world_size == 1:
-        return [mine]
-    everyone = [None] * trainer.world_size
-    torch.distributed.all_gather_object(everyone, mine)
-    return everyone
-
-
-def random_states() -> dict:
-    """The states of the global random generators as plain values, which load safely."""
-    name, keys, *rest = np.random.get_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": cuda,
-        "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
-    }
-
-
-def set_random_states(states: dict) -> None:
-    torch.set_rng_state(states["torch"])
-    if states["cuda"] and torch.cuda.device_count() == len(states["cuda"]):
-        torch.cuda.set_rng_state_all(states["cuda"])
-    version, internal, gauss = states["python"]
-    random.setstate((version, tuple(internal), gauss))
-    name, keys, *rest = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+        return [of_this_rank]
+    of_all: list[Any] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(of_all, of_this_rank)
+    return of_all

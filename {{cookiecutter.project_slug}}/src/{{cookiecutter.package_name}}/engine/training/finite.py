@@ -1,25 +1,29 @@
-"""Ends a training that has diverged while there is still a checkpoint to go back to."""
+"""Stops a training run that has diverged while there is still a checkpoint to go back to."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ..errors import UserError
+from .checkpoints import checkpoint_folder
+from .lightning_internals import is_logging_step
 
 
 class FiniteLoss(Callback):
     """Stops at the first step whose loss is NaN or infinite, and lets no such weights be saved.
 
-    On an accelerator, where looking at the loss would make each step wait, it looks at the sum of
-    the losses whenever something is logged or saved.
+    Reading a value from an accelerator makes it wait (a device-to-host synchronisation): there the
+    losses are summed, and the sum is read whenever something is logged or saved anyway.
 
     Args:
         monitor: metric that has to be finite after a validation.
+
+    Raises:
+        UserError: from the hooks; names the step and the checkpoint from before.
     """
 
     def __init__(self, monitor: str):
@@ -30,11 +34,11 @@ class FiniteLoss(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not outputs:  # the model has skipped the batch
+        if not outputs:  # `training_step` returned None: it skips the batch
             return
-        loss = outputs["loss"].detach()
+        loss: torch.Tensor = outputs["loss"].detach()
         self.sum = self.sum + loss
-        if loss.device.type == "cpu" or trainer._logger_connector.should_update_logs:
+        if loss.device.type == "cpu" or is_logging_step(trainer):
             self._look(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -62,7 +66,7 @@ class FiniteLoss(Callback):
 
 
 def _refusal(trainer: Trainer, what: str) -> UserError:
-    folder: Path | None = getattr(trainer.checkpoint_callback, "folder", None)
+    folder = checkpoint_folder(trainer)
     kept = "there is no checkpoint yet"
     if folder and (folder / "last.ckpt").exists():
         kept = f"{folder / 'last.ckpt'} is from before"

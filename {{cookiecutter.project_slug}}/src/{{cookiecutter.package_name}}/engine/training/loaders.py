@@ -6,12 +6,14 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
+from ..contracts import SplitDataset
 from ..errors import UserError
 
 
@@ -25,11 +27,18 @@ class DataModule(LightningDataModule):
         seed: of the order, and of what is random in worker processes.
     """
 
-    def __init__(self, train: Dataset, val: Dataset, arguments: dict, seed: int):
+    def __init__(
+        self, train: SplitDataset, val: SplitDataset, arguments: dict[str, Any], seed: int
+    ):
         super().__init__()
         self.train, self.val, self.arguments, self.seed = train, val, arguments, seed
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> LazyLoader:
+        """The loader of the training split.
+
+        Raises:
+            UserError: the split is smaller than a batch.
+        """
         shuffle = self.arguments.get("shuffle") is not False
         loader = self._loader(self.train, shuffle, self.arguments.get("drop_last") or False)
         if not len(loader):
@@ -39,7 +48,12 @@ class DataModule(LightningDataModule):
             )
         return loader
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> LazyLoader:
+        """The loader of the validation split.
+
+        Raises:
+            UserError: there are fewer examples than processes.
+        """
         loader = self._loader(self.val, shuffle=False, drop_last=False)
         if len(self.val) and not len(loader):
             raise UserError(
@@ -49,37 +63,42 @@ class DataModule(LightningDataModule):
         return loader
 
     def _for_each(self) -> str:
-        processes = self.trainer.world_size
+        trainer: Any = self.trainer  # set by Lightning before it asks for a loader
+        processes = trainer.world_size
         return f" for each of {processes} processes" if processes > 1 else ""
 
-    def transfer_batch_to_device(self, batch, device, dataloader_idx):
-        if device.type == "cpu":  # where it is
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        if device.type == "cpu":  # there already; Lightning would look for tensors in each batch
             return batch
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
-    def _loader(self, dataset: Dataset, shuffle: bool, drop_last: bool) -> DataLoader:
-        asked = {key: value for key, value in self.arguments.items() if value is not None}
+    def _loader(self, dataset: SplitDataset, shuffle: bool, drop_last: bool) -> LazyLoader:
+        requested = {key: value for key, value in self.arguments.items() if value is not None}
         for name in ("shuffle", "drop_last"):
-            asked.pop(name, None)
+            requested.pop(name, None)
+        trainer: Any = self.trainer
         batches = Batches(
             len(dataset),
-            asked.pop("batch_size", 1),
+            requested.pop("batch_size", 1),
             shuffle,
             drop_last,
             self.seed,
-            self.trainer.global_rank,
-            self.trainer.world_size,
+            trainer.global_rank,
+            trainer.world_size,
         )
-        defaults = {
+        defaults: dict[str, Any] = {
             "collate_fn": dataset.collate_fn,
-            "generator": torch.Generator().manual_seed(self.seed),  # leave the global one alone
-            # Lightning copies from pinned memory to the GPU while that computes.
-            "pin_memory": self.trainer.strategy.root_device.type == "cuda",
+            "generator": torch.Generator().manual_seed(self.seed),  # not the global one
+            # From pinned memory Lightning copies to the GPU while that computes (`non_blocking`).
+            "pin_memory": trainer.strategy.root_device.type == "cuda",
         }
-        if asked.get("num_workers"):
-            dataset, batches.seeded = _SeededReads(dataset), True
+        source: Dataset[Any] = dataset
+        if requested.get("num_workers"):
+            source, batches.seeded = _SeededReads(dataset), True
             defaults |= _fork()
-        return LazyLoader(dataset, batch_sampler=batches, **(defaults | asked))
+        return LazyLoader(source, batch_sampler=batches, **(defaults | requested))
 
 
 def _fork() -> dict[str, str]:
@@ -89,13 +108,17 @@ def _fork() -> dict[str, str]:
     for each loader and epoch (in a run of one epoch 97 % of the time was waiting for it). CUDA
     does not survive a fork, and macOS and Windows cannot or should not fork.
     """
-    if sys.platform != "linux" or torch.cuda.is_initialized():
+    has_cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    if sys.platform != "linux" or has_cuda:
         return {}
     return {"multiprocessing_context": "fork"}
 
 
-class LazyLoader(DataLoader):
-    """Begins to read when the first batch is asked for: epoch and position are known by then.
+class LazyLoader(DataLoader[Any]):
+    """Begins to read when the first batch is requested, by when epoch and position are known.
+
+    `_FitLoop.setup_data` (Lightning 2.6.6) makes an iterator before the epoch is set, and torch's
+    begins to read at once where there are worker processes.
 
     Attributes:
         waited: seconds that the training has waited for its batches.
@@ -103,21 +126,21 @@ class LazyLoader(DataLoader):
 
     waited = 0.0
 
-    def __iter__(self) -> Iterator:
-        asked, batches = time.perf_counter(), super().__iter__()
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        requested, batches = time.perf_counter(), super().__iter__()
         while (batch := self._next(batches)) is not None:
-            self.waited += time.perf_counter() - asked
+            self.waited += time.perf_counter() - requested
             yield batch
-            asked = time.perf_counter()
+            requested = time.perf_counter()
 
-    def _next(self, batches: Iterator):
+    def _next(self, batches: Iterator[Any]) -> Any:
         try:
             return next(batches, None)
         except _RefusedInWorker as error:  # whose text has a traceback in front
             raise UserError(str(error).rpartition(f"{_RefusedInWorker.__name__}: ")[2]) from None
 
 
-class Batches(Sampler):
+class Batches(Sampler[list[int]]):
     """The batches of one process in an epoch, as lists of indices.
 
     Together the processes have each example once an epoch, in as many batches each, and a batch of
@@ -134,7 +157,7 @@ class Batches(Sampler):
         world_size: number of processes.
 
     Attributes:
-        start: batches of the next epoch to leave out; a training that was stopped has had them.
+        start: batches of the next epoch to leave out; the run that is resumed has had them.
         seeded: whether a seed stands in front of each batch, for `_SeededReads`.
     """
 
@@ -154,7 +177,7 @@ class Batches(Sampler):
     ):
         self.size, self.shuffle, self.drop_last, self.seed = size, shuffle, drop_last, seed
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
-        self.sampler = self  # where Lightning looks for `set_epoch`
+        self.sampler = self  # `_set_sampler_epoch` of lightning_fabric 2.6.6 looks for it here
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
@@ -184,20 +207,20 @@ class Batches(Sampler):
             yield indices
 
 
-class _SeededReads(Dataset):
-    """Reads a data set in worker processes, each batch with chance of its own.
+class _SeededReads(Dataset[Any]):
+    """Reads a data set in worker processes, each batch with a random seed of its own.
 
-    What a worker draws at random would otherwise depend on all it has read before, which nobody
-    can restore; like this it is a function of seed, epoch, rank and batch.
+    What a worker draws at random would otherwise depend on all that it has read before, which
+    cannot be restored; it is a function of seed, epoch, rank and batch instead.
     """
 
-    def __init__(self, dataset: Dataset):
+    def __init__(self, dataset: SplitDataset):
         self.dataset = dataset
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitems__(self, seed_and_indices: list[int]):
+    def __getitems__(self, seed_and_indices: list[int]) -> Any:
         seed, *indices = seed_and_indices
         if get_worker_info():
             torch.manual_seed(seed)

@@ -11,7 +11,10 @@ class MonitorExists(Callback):
     """Looks for the monitored metric among those of Lightning's sanity check of validation.
 
     Args:
-        monitor: its name. One that begins with "train" is logged only later and is let pass.
+        monitor: its name. One that begins with "train" is first logged in training and passes.
+
+    Raises:
+        UserError: from the hook; names the metrics that there are.
     """
 
     def __init__(self, monitor: str):

@@ -1,4 +1,4 @@
-"""A bar for a person, a line per epoch for everyone, and the same numbers for the record."""
+"""A progress bar in terminals, a line per epoch everywhere, and the same numbers on record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ProgressBar(TQDMProgressBar):
     Refreshing at every step would cost a fifth of the speed of a small model.
 
     Args:
-        means: has the values of the training to show.
+        means: has the training metrics to show.
         refresh_rate: in steps.
     """
 
@@ -38,15 +38,15 @@ class ProgressBar(TQDMProgressBar):
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
         metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
+        metrics.pop("v_num", None)  # the logger's version, which a run has none of
         return metrics | self.means.latest
 
 
 class EpochReport(Callback):
     """Prints one line at the end of an epoch and keeps its metrics in `metrics.jsonl`.
 
-    A checkpoint holds how long that file was: what lies behind is cut off when the run is resumed,
-    so that the file of a resumed run is that of one which was never stopped.
+    A checkpoint holds how long that file was. Resuming from it cuts off what was written later, so
+    that the file of a resumed run is that of one which was never stopped.
 
     Args:
         folder: of the run; None: nothing is written.
@@ -59,7 +59,7 @@ class EpochReport(Callback):
         self.history: dict[str, dict[str, list[Any]]] | None = None  # of a checkpoint of 0.4.0
 
     def __getstate__(self) -> dict[str, Any]:
-        # A process that Lightning spawns has no sacred run to tell anything.
+        # A process that Lightning spawns has no sacred run to pass metrics on to.
         return vars(self) | {"log_scalar": _tell_nobody}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -83,15 +83,15 @@ class EpochReport(Callback):
         if trainer.is_global_zero:
             shown = "  ".join(f"{key} {value:.4f}" for key, value in sorted(metrics.items()))
             epochs = f"{trainer.current_epoch + 1}"
-            if (trainer.max_epochs or 0) > 0:  # else other limits end the training
+            if trainer.max_epochs and trainer.max_epochs > 0:  # else max_steps or max_time ends it
                 epochs += f"/{trainer.max_epochs}"
             print(f"epoch {epochs}  {shown}  {time.monotonic() - self.started:.1f} s", flush=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {"size": self.size}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.size, self.history = state.get("size", 0), state.get("history")
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.size, self.history = state_dict.get("size", 0), state_dict.get("history")
 
 
 def _tell_nobody(name: str, value: float, step: int) -> None:

@@ -42,7 +42,6 @@ def report_training(
     trainer: Trainer, folder: Path | None, monitor: str, info: dict[str, Any]
 ) -> dict[str, float]:
     """Says how the run went; returns the metrics of its last epoch, and the best score."""
-    # Lightning sets both without declaring them.
     if not isinstance(trainer.profiler, PassThroughProfiler):  # type: ignore[attr-defined]
         report_profile(trainer, folder)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]

@@ -1,37 +1,38 @@
-"""What makes a training as fast as its machine allows, and tells when it is not."""
+"""What makes training as fast as the machine allows, and says where it is not."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
-from torch.utils.data import DataLoader
 
+from .loaders import LazyLoader
 from .train_metrics import TrainMetrics
 
-WAITS = 1 / 3  # share of the time from which on the data is worth a note
-LARGE = (32 << 20) - (1 << 16)  # bytes; glibc learns nothing from 32 MiB and more
+WAITS = 1 / 3  # share of the time spent waiting for data that is worth a note
+LARGE = (32 << 20) - (1 << 16)  # bytes: just below glibc's DEFAULT_MMAP_THRESHOLD_MAX of 32 MiB
 
 
 class NoProfiler(PassThroughProfiler):
-    """Lightning's stand-in for no profiler, without a new context manager for each of its calls."""
+    """Lightning's stand-in for no profiler, with one context manager for all calls.
 
-    nothing = contextlib.nullcontext()
+    `Profiler.profile` makes a new one for each hook of each step (trainer/call.py, 2.6.6).
+    """
 
-    def profile(self, action_name: str) -> Any:  # Lightning uses it in a `with` only
+    nothing: contextlib.nullcontext[None] = contextlib.nullcontext()
+
+    def profile(self, action_name: str) -> contextlib.nullcontext[None]:  # type: ignore[override]
         return self.nothing
 
 
 class Compile(Callback):
-    """Compiles the model's `forward` (`torch.compile`), in each process by itself."""
+    """Compiles the model's `forward` with `torch.compile`, in each process on its own."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        compiled = torch.compile(pl_module.forward)
-        pl_module.forward = compiled  # type: ignore[method-assign]  # as torch's documentation has it
+        pl_module.forward = torch.compile(pl_module.forward)  # type: ignore[method-assign]
 
 
 class SpeedReport(Callback):
@@ -41,22 +42,22 @@ class SpeedReport(Callback):
         means: counts the examples.
 
     Attributes:
-        report: the same for the record; empty before the end of the training.
+        report: the same for the record; empty until the training has ended.
     """
 
     def __init__(self, means: TrainMetrics):
         self.means = means
-        self.report: dict[str, int | float] = {}
+        self.report: dict[str, float] = {}
         self.seconds = 0.0  # of training, without validation, in this process
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # glibc returns the memory of a large tensor to the system, and asks for it again a step
-        # later, which takes longer than to compute with it - unless it has seen a larger one go.
+        # glibc (malloc, mmap_threshold) returns the memory of a large tensor to the system and asks
+        # for it again a step later, which takes longer than to compute with it. Freeing a larger
+        # block once raises the threshold above which it does so.
         torch.empty(LARGE, dtype=torch.uint8)
 
-    def on_train_start(
-        self, trainer: Trainer, pl_module: LightningModule
-    ) -> None:  # a resumed epoch may begin with a validation
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # As in on_train_epoch_start, which Lightning leaves out of an epoch that is resumed.
         self.since = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -77,9 +78,9 @@ class SpeedReport(Callback):
             self.seconds, self.since = self.seconds + now - self.since, now
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self.seconds or not trainer.is_global_zero:
+        loader: LazyLoader | None = trainer.train_dataloader
+        if not self.seconds or not trainer.is_global_zero or loader is None:
             return
-        loader: Any = trainer.train_dataloader  # a LazyLoader
         processes = trainer.world_size
         waiting = loader.waited / self.seconds
         threads = torch.get_num_threads()
@@ -98,7 +99,7 @@ class SpeedReport(Callback):
             print(f"       the data holds the training up: {_advice(loader)}", flush=True)
 
 
-def _advice(loader: DataLoader[Any]) -> str:
+def _advice(loader: LazyLoader) -> str:
     if loader.num_workers:
         more = 2 * loader.num_workers
         return f"dataloader_args.num_workers={more}, or a dataset that does less for an example"

@@ -22,17 +22,16 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from multiprocessing import active_children
-from subprocess import Popen
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.strategies.launchers import subprocess_script
 from torch.distributed import DistBackendError
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
@@ -42,14 +41,16 @@ from ..plugins import import_lightning
 from ..processes import launched
 from ..runs.folder import record_failure
 from ..runs.stored import read_run
+from .checkpoints import checkpoint_folder
+from .lightning_internals import observed_by
 
 POLL_S = 0.5
-GRACE_S = 3.0  # for a process to notice by itself, and to say it better
+GRACE_S = 3.0  # for a process to notice on its own, whose message says more
 GONE = "another process of the training is gone"
 
 
 class StopRequest:
-    """Whether a signal has asked this process to stop between two batches.
+    """Whether a signal has requested that this process stops between two batches.
 
     Attributes:
         requested: a signal came.
@@ -60,7 +61,11 @@ class StopRequest:
     ended = False
 
     def take_over(self) -> None:
-        """Replaces Lightning's handlers, which stop elsewhere, amid whatever the ranks exchange."""
+        """Replaces Lightning's handlers, which would stop the ranks at different points.
+
+        `_SignalConnector._sigterm_notifier_fn` (signal_connector.py, 2.6.6) broadcasts from within
+        the handler, in between whatever else the ranks exchange.
+        """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._request)
 
@@ -75,7 +80,7 @@ class StopRequest:
         self.ended, self.requested = True, False
 
     def is_requested(self, trainer: Trainer) -> bool:
-        """Whether any process has been asked to stop; the answer is the same in all of them."""
+        """Whether any process is requested to stop; the answer is the same in all of them."""
         return trainer.strategy.reduce_boolean_decision(self.requested, all=False)
 
 
@@ -89,22 +94,23 @@ def stoppable(trainer: Trainer, request: StopRequest) -> Iterator[None]:
 
     def stop(*_: object) -> None:
         if spawned := [p for p in active_children() if p.name.startswith("Spawn")]:
-            for process in spawned:  # which save, stop, and thereby end this one
+            for process in spawned:  # they save and stop; `together` then ends this process
                 process.terminate()
             return
-        # Lightning, while it has taken over, calls this as well: it stops by itself. A training
-        # that is failing has nothing left to stop, nor has one whose last step is done.
+        # While Lightning's handler is installed, it stops on its own, and calls this one as well
+        # (`_SignalConnector.register_signal_handlers`, 2.6.6). A run that is already failing, or
+        # whose last step is done, has nothing left to stop.
         ended = request.ended or trainer.interrupted
         if signal.getsignal(signal.SIGTERM) is stop and not ended:
             raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, stop)
-    # Lightning stops on SIGTERM between two batches, but on Ctrl-C within one.
+    # On SIGTERM Lightning stops between two batches, on KeyboardInterrupt within one.
     signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         yield
-    except SystemExit:  # how Lightning ends on SIGTERM
+    except SystemExit:  # SIGTERMException, or what becomes of KeyboardInterrupt in trainer/call.py
         raise Interrupted(f"train was stopped at step {trainer.global_step}") from None
     finally:
         signal.signal(signal.SIGINT, before[0])
@@ -112,10 +118,11 @@ def stoppable(trainer: Trainer, request: StopRequest) -> Iterator[None]:
 
 
 class EndWithParent(Callback):
-    """Ends a process that Lightning has started when the one that started it is gone."""
+    """Ends a process that Lightning has started when its parent process is gone."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        import_lightning()  # a spawned process, before Lightning speaks in it
+        # A spawned process unpickles its callbacks before Lightning can print anything in it.
+        import_lightning()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         is_script = "LOCAL_RANK" in os.environ and not launched() and trainer.local_rank
@@ -137,28 +144,31 @@ def together(trainer: Trainer, invocation: Invocation) -> Iterator[None]:
     Args:
         trainer: whose processes they are.
         invocation: whose run is recorded as FAILED where only a kill can end this process.
+
+    Raises:
+        UserError: another process has died, or has refused something.
+        Interrupted: another process was stopped by a signal.
     """
 
-    def watch(children: list[Popen[bytes]]) -> None:
+    def watch(children: list[subprocess.Popen[bytes]]) -> None:
         while not (why := _lost(children)):
             if all(child.returncode == 0 for child in children):
                 return
             time.sleep(POLL_S)
         time.sleep(GRACE_S)
-        # Still here: it waits for the dead one in a collective, which nothing else can end.
+        # Still here: this process waits in a collective (all_reduce, say) for the dead one, which
+        # no exception or signal handler can interrupt.
         _record_own_failure(invocation, f"UserError: {why}")
         for child in children:
             child.kill()
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def start_watch(child_processes: list[Popen[bytes]]) -> None:
-        threading.Thread(target=watch, args=(child_processes,), daemon=True).start()
+    def start_watch(children: list[subprocess.Popen[bytes]]) -> None:
+        threading.Thread(target=watch, args=(children,), daemon=True).start()
 
-    # In place of Lightning's watch, which kills this process before it can say anything.
-    # mypy: a private name, which Lightning does not offer for this.
-    subprocess_script._launch_process_observer = start_watch  # type: ignore[attr-defined]
     try:
-        yield
+        with observed_by(start_watch):
+            yield
     except ProcessExitedException as error:
         raise UserError(f"trainer_args.devices: {error}") from error
     except ProcessRaisedException as error:
@@ -172,7 +182,7 @@ def together(trainer: Trainer, invocation: Invocation) -> Iterator[None]:
             raise
         if not trainer.is_global_zero:
             _record_for_dead(trainer)
-        time.sleep(POLL_S)  # a broken connection is known before its reason
+        time.sleep(POLL_S)  # the connection breaks before the exit status can be read
         why = _lost(getattr(trainer.strategy.launcher, "procs", []))
         raise UserError(why or f"{GONE} ({error})") from error
 
@@ -187,7 +197,7 @@ def _is_of_connection(error: RuntimeError) -> bool:
     return isinstance(error, DistBackendError) or "gloo" in str(error)
 
 
-def _lost(children: list[Popen[bytes]]) -> str:
+def _lost(children: list[subprocess.Popen[bytes]]) -> str:
     """Which child has not ended well, if one has; "" if none."""
     for number, child in enumerate(children, start=1):
         if code := child.poll():
@@ -196,8 +206,8 @@ def _lost(children: list[Popen[bytes]]) -> str:
 
 
 def _record_for_dead(trainer: Trainer) -> None:
-    """Makes the run FAILED if the process that keeps its record is gone, as others see first."""
-    checkpoints = getattr(trainer.checkpoint_callback, "folder", None)
+    """Makes the run FAILED if the process that keeps its record, rank zero, is gone."""
+    checkpoints = checkpoint_folder(trainer)
     until = time.monotonic() + GRACE_S
     while checkpoints and time.monotonic() < until:
         with contextlib.suppress(OSError, UserError):

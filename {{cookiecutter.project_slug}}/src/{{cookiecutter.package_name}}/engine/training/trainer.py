@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import Profiler
 
 from ..errors import UserError, refusals
 from ..processes import say
 from ..runs.checkpoint_file import AtomicCheckpointIO
+from .lightning_internals import empty_hooks_skipped
 from .speed import NoProfiler
 
 DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -43,13 +44,10 @@ def make_trainer(
         "use_distributed_sampler": False,  # the loaders know their rank
     }
     if not trainer_args.get("barebones"):  # which takes none of these
-        curves: dict[str, Any] = {"save_dir": folder, "name": "", "version": ""}
+        curves: dict[str, Any] = {"name": "", "version": "", "default_hp_metric": False}
+        curves["purge_step"] = first_logged_step
         ours |= {
-            "logger": TensorBoardLogger(
-                **curves, default_hp_metric=False, purge_step=first_logged_step
-            )
-            if folder
-            else False,
+            "logger": TensorBoardLogger(folder, **curves) if folder else False,
             "enable_model_summary": False,
             "plugins": [AtomicCheckpointIO()],
             "profiler": NoProfiler(),
@@ -58,6 +56,14 @@ def make_trainer(
     if configured.get("logger") in (None, True):  # what a run has anyway
         configured.pop("logger", None)
     return Trainer(**(ours | configured))
+
+
+def fit(
+    trainer: Trainer, model: LightningModule, data: LightningDataModule, start: Path | None
+) -> None:
+    """Trains the model, from a checkpoint if there is one, which is read without running code."""
+    with empty_hooks_skipped(trainer, model):
+        trainer.fit(model, data, ckpt_path=start, weights_only=True if start else None)
 
 
 @contextlib.contextmanager
@@ -112,7 +118,7 @@ def _disk_problems(folder: Path | None) -> Iterator[None]:
 
 def report_profile(trainer: Trainer, folder: Path | None) -> None:
     """Shows the costliest actions of a profiled run, and writes all of them into its folder."""
-    profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]  # Lightning does not declare it
+    profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]
     say(_profile(profiler))
     if folder and trainer.is_global_zero:
         (folder / "profile.txt").write_text(profiler.summary(), encoding="utf-8")
