@@ -93,6 +93,18 @@ class Linear(pl.LightningModule):
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 """,
+    "models/warms.py": """
+import torch
+
+from ..util.util import with_warmup_and_cosine
+from .linear import Linear
+
+
+class Warms(Linear):
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+        return with_warmup_and_cosine(optimizer, self.trainer, warmup=0.1)
+""",
     "evaluators/nothing.py": """
 from . import Evaluator
 
@@ -218,6 +230,23 @@ def test_figures_are_drawn_when_the_results_are_written_and_may_fail(own):
     assert (folder / "table.csv").read_bytes() == b'a,b\r\n1,"x, y"\r\n0.1,z\r\n'
     drawn = {path.name for path in folder.iterdir() if path.suffix in (".png", ".pdf")}
     assert drawn == {"at_once.png", "good.png", "good.pdf"}
+
+
+def test_the_state_of_another_schedule_is_refused(own):
+    """What 0.4.0 stored of the closures of GPT, LSTM and ViT: nothing that a schedule takes over."""
+    own("train", "with", "debug", "model_name=Warms", "dataset_name=Points")
+    path = own.folder / "model_data" / "Warms" / "1" / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    (state,) = content["lr_schedulers"]
+    assert "_schedulers" in state
+    content["lr_schedulers"] = [{"base_lrs": [0.1], "last_epoch": 1, "lr_lambdas": [None]}]
+    torch.save(content, path)
+    words = ["resume=Warms/1", "trainer_args.max_epochs=2"]
+    refused = own("train", "with", *words, check=False)
+    assert refused.returncode == 1
+    said = refused.stdout.strip().splitlines()[-1]
+    assert "the model's learning-rate schedule is another one than when the run was stored" in said
+    assert "Traceback" not in refused.stdout
 
 
 def test_an_example_is_the_one_of_a_batch_of_one(tree):
