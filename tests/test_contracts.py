@@ -233,7 +233,7 @@ def test_figures_are_drawn_when_the_results_are_written_and_may_fail(own):
 
 
 def test_the_state_of_another_schedule_is_refused(own):
-    """What 0.4.0 stored of the closures of GPT, LSTM and ViT: nothing that a schedule takes over."""
+    """What 0.4.0 stored of the closures of GPT, LSTM and ViT is nothing to go on from."""
     own("train", "with", "debug", "model_name=Warms", "dataset_name=Points")
     path = own.folder / "model_data" / "Warms" / "1" / "checkpoints" / "last.ckpt"
     content = torch.load(path, weights_only=True)

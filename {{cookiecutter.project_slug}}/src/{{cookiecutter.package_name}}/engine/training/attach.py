@@ -22,7 +22,7 @@ from .stopping import EndWithParent, StopRequest
 from .train_metrics import TrainMetrics
 
 
-def make_own_callbacks(names: list[str] | str, values: dict[str, dict]) -> list[Callback]:
+def make_own_callbacks(names: list[str] | str, values: dict[str, dict[str, Any]]) -> list[Callback]:
     """The user's callbacks.
 
     Args:

@@ -110,10 +110,10 @@ def _check_arguments(config: dict[str, Any]) -> None:
         check_types(f"{kind}_args", load(kind, config[f"{kind}_name"]), config[f"{kind}_args"])
     given = config["callback_args"]
     for name in dict.fromkeys([*listed(config["callback_names"]), *given]):
-        cls, values = load("callback", name), given.get(name, {})
-        check_types(f"callback_args.{name}", cls, values)
+        group, values = f"callback_args.{name}", given.get(name, {})
+        check_types(group, load("callback", name), values)
         if name in listed(config["callback_names"]):
-            complete(f"callback_args.{name}", cls, values)
+            complete(group, load("callback", name), values)
     if config["compile"]:
         from torch._inductor.cpp_builder import get_cpp_compiler
 
