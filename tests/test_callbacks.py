@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import DEFAULT, Project, read
+from shaky import differences
 
 PLUG_INS = {
     "models/shaky.py": """
@@ -117,16 +118,6 @@ def outcome(folder: Path) -> dict:
     }
     metrics = read(run / "metrics.json")
     return found | {"metrics": {name: entry["values"] for name, entry in metrics.items()}}
-
-
-def differences(one, other, place: str = "") -> list[str]:
-    if isinstance(one, dict) and one.keys() == other.keys():
-        return [d for key in one for d in differences(one[key], other[key], f"{place}.{key}")]
-    if isinstance(one, (list, tuple)) and len(one) == len(other):
-        pairs = enumerate(zip(one, other))
-        return [d for i, (a, b) in pairs for d in differences(a, b, f"{place}[{i}]")]
-    same = torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
-    return [] if same else [f"{place}: {one} {other}"[:200]]
 
 
 @pytest.fixture(scope="module")
