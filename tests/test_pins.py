@@ -34,6 +34,7 @@ def pins(python: str) -> dict[str, str]:
                 assert name not in found, f"{name} is pinned twice for Python {python}"
                 (found[name],) = (clause.version for clause in pin.specifier)
                 assert str(pin.specifier).startswith("=="), pin
+                assert not pin.extras, f"{pin}: pip refuses constraints with extras"
     return found
 
 
