@@ -44,7 +44,7 @@ class Checkpoints(Checkpoint):
         monitor: metric that tells the best checkpoint.
         mode: "min" or "max": what is better.
         every_s: seconds after which `last.ckpt` is saved besides each epoch.
-        stop: tells when a signal has asked the training to end.
+        stop: says whether a signal has requested the end of the training.
 
     Attributes:
         best: the best score so far.

@@ -42,7 +42,7 @@ def logging_step(trainer: Trainer) -> int:
 
 
 def is_logging_step(trainer: Trainer) -> bool:
-    """Whether Lightning logs the step of this batch, asked in `on_train_batch_end`.
+    """Whether Lightning logs the step of this batch; for `on_train_batch_end`.
 
     The same as `_LoggerConnector.should_update_logs` (logger_connector.py), by public attributes
     but for `logging_step`, with which it can go.
