@@ -14,6 +14,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from helpers import TREE_PACKAGE
+from pytorch_lightning.core import optimizer
 from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import subprocess_script
 from torch import nn
@@ -49,6 +50,10 @@ USES = {  # private name -> what has it, and which function of the library reads
         f"{CONNECTOR}.logger_connector:_LoggerConnector.should_reset_tensors",
     ),
     "_restarting": (lambda trainer: trainer.fit_loop, f"{LOOPS}.loop:_Loop.restarting"),
+    "_init_optimizers_and_lr_schedulers": (
+        lambda trainer: optimizer,
+        "pytorch_lightning.strategies.strategy:Strategy.setup_optimizers",
+    ),
     "_update_count": (lambda trainer: MeanMetric(), "torchmetrics.metric:Metric.update_count"),
     "_launch_process_observer": (
         lambda trainer: subprocess_script,

@@ -80,6 +80,7 @@ def train(
         compile,
         stop,
         train_ex.log_scalar,
+        changes=invocation.resumed.changes if invocation.resumed else None,
     )
     trainer = make_trainer(folder, callbacks, trainer_args, first_logged_step)
     data_module = DataModule(train_set, val_set, dataloader_args, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Resumed:
 
     run: Run
     checkpoint: Path | None
+    changes: dict[str, Any] = field(default_factory=dict)  # dotted key -> value: not the run's own
 
 
 def stored_basis(invocation: Invocation) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from .checkpoints import Checkpoints
 from .finite import FiniteLoss
 from .monitor import MonitorExists
 from .progress import EpochReport, ProgressBar
+from .reconfigure import Reconfigure
 from .speed import Compile, SpeedReport
 from .stopping import EndWithParent, StopRequest
 from .train_metrics import TrainMetrics
@@ -51,6 +52,7 @@ def make_callbacks(
     compile_model: bool,
     stop: StopRequest,
     log_scalar: Callable[[str, float, int], None],
+    changes: dict[str, Any] | None = None,
 ) -> list[Callback]:
     """The callbacks of a training run.
 
@@ -65,11 +67,13 @@ def make_callbacks(
         compile_model: whether the model is compiled with `torch.compile`.
         stop: says whether a signal has requested the end of the training.
         log_scalar: passes a metric on to sacred's other observers: name, value, step.
+        changes: settings of a resumed run that differ from its own: dotted key -> value.
     """
     if trainer_args.get("barebones"):  # Lightning's own word for a bare loop
         return own
     means = TrainMetrics()
-    callbacks = [FiniteLoss(monitor), MonitorExists(monitor), EndWithParent()]
+    callbacks: list[Callback] = [Reconfigure(changes)] if changes else []
+    callbacks += [FiniteLoss(monitor), MonitorExists(monitor), EndWithParent()]
     callbacks += [means, SpeedReport(means), EpochReport(folder, log_scalar)]
     if compile_model:
         callbacks.append(Compile())

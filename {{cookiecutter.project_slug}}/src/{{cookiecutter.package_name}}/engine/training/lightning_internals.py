@@ -16,8 +16,10 @@ from typing import Any
 import torch
 from lightning_fabric.utilities import move_data_to_device
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.core.optimizer import _init_optimizers_and_lr_schedulers
 from pytorch_lightning.strategies.launchers import subprocess_script
 from torch import Tensor
+from torch.optim import Optimizer
 from torchmetrics import Metric
 
 HOOKS_OF_A_STEP = (
@@ -158,6 +160,16 @@ def restore_metrics(model: LightningModule, states: dict[str, dict[str, Any]]) -
         metric = model.get_submodule(name)
         vars(metric).update(saved["state"])
         metric._update_count = saved["update_count"]
+
+
+def configured_optimizers(model: LightningModule) -> tuple[list[Optimizer], list[Any]]:
+    """New optimizers and `LRSchedulerConfig`s of a model, as it configures them now.
+
+    `Strategy.setup_optimizers` (strategies/strategy.py) gets them from
+    `_init_optimizers_and_lr_schedulers` (core/optimizer.py), which knows each form that
+    `configure_optimizers` may return. Can go when Lightning offers to restore only part of a state.
+    """
+    return _init_optimizers_and_lr_schedulers(model)
 
 
 def end_restart(trainer: Trainer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def check_training(invocation: Invocation, config: dict[str, Any]) -> dict[str, 
         )
     _check_arguments(config)
     if resumed:
+        invocation.resumed = replace(resumed, changes=changes)
         refuse_links(*(resumed.run.path / name for name in APPENDED_TO))
     basedir = Path(config["log_dir"], config["model_name"])
     observer = RunFolder(basedir, resumed and resumed.run, changes, recorded)
