@@ -221,14 +221,22 @@ class RunFolder(RunObserver):
 
     def interrupted_event(self, interrupt_time: datetime, status: str) -> None:
         self._end(interrupt_time, status, "stopped by Ctrl-C or SIGTERM")
+        self._undo()
 
     def failed_event(self, fail_time: datetime, fail_trace: list[str]) -> None:
         self._end(fail_time, "FAILED", fail_trace[-1].strip(), fail_trace=fail_trace)
-        if self.record and self.resumed and not self._has_saved(self.resumed):
-            # Most likely a mistake on the command line: the run is as it was.
-            with self._noting_problems():
-                self._update({"status": self.resumed.status})
-                write_json(self._folder / "config.json", as_json(self.resumed.config))
+        self._undo()
+
+    def _undo(self) -> None:
+        """Leaves a run that was resumed, but not trained, as it was, but for the added attempt."""
+        if not self.record or not self.resumed or self._has_saved(self.resumed):
+            return
+        with self._noting_problems():
+            record = self.resumed.record | {"attempts": self.record["attempts"]}
+            write_json(self._folder / "config.json", as_json(self.resumed.config))
+            write_json(self._folder / "info.json", as_json(self.resumed.info))
+            self.record = {}
+            self._update(record)
 
     def _end(self, time: datetime, status: str, why: str | None, **more: Any) -> None:
         if not self.record:  # it ended while its folder was being made
@@ -262,15 +270,6 @@ class RunFolder(RunObserver):
             yield
         except OSError as error:
             self._problem = error
-
-
-def record_failure(run: Run, why: str) -> None:
-    """Makes a run FAILED whose own process can no longer do that."""
-    now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat()  # as sacred's
-    end = {"status": "FAILED", "stop_time": now}
-    *earlier, last = run.attempts
-    attempts = [*earlier, last | end | {"why": why}]
-    write_json(run.path / "run.json", run.record | end | {"attempts": attempts})
 
 
 def run_folder(invocation: Invocation, elsewhere: Path | None = None) -> Path | None:

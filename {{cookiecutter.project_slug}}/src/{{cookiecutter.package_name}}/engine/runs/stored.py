@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..plugins import PACKAGE
+from .files import write_json
 from .lock import is_locked
 
 SILENCE_S = 60  # of a heartbeat every ten seconds, after which a run elsewhere counts as dead
@@ -144,3 +145,12 @@ def read_run(path: Path) -> Run:
                 f"{path / 'run.json'} is not of a training run: {attempt!r} is no attempt"
             )
     return Run(path, files["run.json"], files["config.json"], files["info.json"])
+
+
+def record_failure(run: Run, why: str) -> None:
+    """Makes a run FAILED whose own process can no longer do that."""
+    now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat()  # as sacred's
+    end = {"status": "FAILED", "stop_time": now}
+    *earlier, last = run.attempts
+    attempts = [*earlier, last | end | {"why": why}]
+    write_json(run.path / "run.json", run.record | end | {"attempts": attempts})

@@ -39,8 +39,7 @@ from ..config.invocation import Invocation
 from ..errors import Interrupted, UserError
 from ..plugins import import_lightning
 from ..processes import launched
-from ..runs.folder import record_failure
-from ..runs.stored import read_run
+from ..runs.stored import read_run, record_failure
 from .checkpoints import checkpoint_folder
 from .lightning_internals import observed_by
 
