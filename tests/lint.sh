@@ -2,6 +2,7 @@
 # What the field's own checkers say, of this template and of what it stamps. Offline, a minute.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+template=$PWD
 PATH=$PWD/.venv/bin:$PATH
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
@@ -34,9 +35,18 @@ mypy
 both
 
 stamp default
-say "the default project" "ruff, codespell, rumdl, zizmor, repo-review, pyroma"
+say "the default project" "ruff, mypy, codespell, rumdl, zizmor, repo-review, pyroma"
 cd "$made/default/my-dl-project"
 ruff check .
 ruff format --check .
+mypy
 both
 quietly pyroma -n 10 .
+
+cd "$template"
+stamp everything --accept-hooks no # without the hook, every starter stays
+say "all starters" "mypy, ruff"
+cd "$made/everything/my-dl-project"
+rm -r starters # which are no sources: each is read by the hook
+mypy
+ruff check .

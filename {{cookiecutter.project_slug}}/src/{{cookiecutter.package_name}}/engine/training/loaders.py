@@ -108,7 +108,7 @@ def _fork() -> dict[str, str]:
     for each loader and epoch (in a run of one epoch 97 % of the time was waiting for it). CUDA
     does not survive a fork, and macOS and Windows cannot or should not fork.
     """
-    has_cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    has_cuda = torch.cuda.is_initialized()
     if sys.platform != "linux" or has_cuda:
         return {}
     return {"multiprocessing_context": "fork"}
@@ -126,7 +126,7 @@ class LazyLoader(DataLoader[Any]):
 
     waited = 0.0
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch names a class of its own
         requested, batches = time.perf_counter(), super().__iter__()
         while (batch := self._next(batches)) is not None:
             self.waited += time.perf_counter() - requested

@@ -14,7 +14,7 @@ def random_states() -> dict[str, Any]:
     numpy_state: Any = np.random.get_state()  # a tuple: `legacy` defaults to True
     name, keys, *rest = numpy_state
     # Asking for a CUDA state would initialise CUDA, with some hundred MB, in a run on the CPU.
-    has_cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    has_cuda = torch.cuda.is_initialized()
     cuda = torch.cuda.get_rng_state_all() if has_cuda else []
     return {
         "torch": torch.get_rng_state(),

@@ -24,7 +24,7 @@ class NoProfiler(PassThroughProfiler):
 
     nothing: contextlib.nullcontext[None] = contextlib.nullcontext()
 
-    def profile(self, action_name: str) -> contextlib.nullcontext[None]:  # type: ignore[override]
+    def profile(self, action_name: str) -> contextlib.nullcontext[None]:  # type: ignore[override]  # for a `with`, too
         return self.nothing
 
 
@@ -32,6 +32,7 @@ class Compile(Callback):
     """Compiles the model's `forward` with `torch.compile`, in each process on its own."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # As torch's documentation has it.
         pl_module.forward = torch.compile(pl_module.forward)  # type: ignore[method-assign]
 
 
