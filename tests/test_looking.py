@@ -225,10 +225,11 @@ def test_each_example_is_stored_and_means_to_the_metric(looked_at):
 
 def test_clean_says_what_and_deletes_only_that(runs_copy, tmp_path):
     runs, evaluate = runs_copy
-    shutil.copytree(runs / "1", runs / "4")
-    edit(runs / "4" / "run.json", status="FAILED")
-    shutil.copytree(runs / "1", runs / "5", ignore=shutil.ignore_patterns("*.ckpt"))
-    edit(runs / "5" / "run.json", status="INTERRUPTED")
+    for number, status in (("4", "FAILED"), ("5", "INTERRUPTED")):
+        shutil.copytree(runs / "1", runs / number, ignore=shutil.ignore_patterns("*.ckpt"))
+        edit(runs / number / "run.json", status=status)
+    shutil.copytree(runs / "1", runs / "7")  # its error message promised to keep its checkpoint
+    edit(runs / "7" / "run.json", status="FAILED")
     (runs / "2" / "checkpoints" / "last.ckpt.tmp").write_text("half")
     (runs / "3" / "checkpoints" / "best.ckpt").unlink()  # then last.ckpt is all there is
     outside = tmp_path / "outside"
@@ -243,7 +244,7 @@ def test_clean_says_what_and_deletes_only_that(runs_copy, tmp_path):
     assert files() == before
     for said in ("1/checkpoints/last.ckpt  (superseded", "2/checkpoints/last.ckpt.tmp  (left over"):
         assert said in printed
-    assert "MNISTModel/4  (FAILED)" in printed
+    assert "MNISTModel/4  (FAILED, no checkpoint)" in printed
     assert "MNISTModel/5  (INTERRUPTED, no checkpoint)" in printed
     assert evaluate("clean", "with", "yes=True").splitlines()[-1].startswith("deleted ")
     gone = before - files()

@@ -136,3 +136,20 @@ def test_every_starter_trains_on_when_it_gets_more_epochs(copy_project, forks, t
         states.append(torch.load(last, weights_only=True)["state_dict"])
     moved = [name for name in states[0] if not torch.equal(states[0][name], states[1][name])]
     assert moved
+
+
+def test_a_nested_setting_that_was_added_is_kept_by_the_next_resume(copy_project, tmp_path):
+    """The arguments of a callback lie two groups deep."""
+    counts = (
+        "from pytorch_lightning import Callback\n\n\nclass Counts(Callback):\n"
+        "    def __init__(self, step: int = 1):\n        self.step = step\n\n"
+        "    def on_train_start(self, trainer, pl_module):\n        print('step', self.step)\n"
+    )
+    project = copy_project({"callbacks/counts.py": counts})
+    words = [*SMALL.split(), "callback_names=Counts", "callback_args.Counts.step=2"]
+    project.module("train", "with", *words, "trainer_args.max_epochs=1", cwd=tmp_path)
+    for epochs, added in ((2, ["callback_args.Counts.step=5"]), (3, [])):
+        words = ["resume=last", f"trainer_args.max_epochs={epochs}", *added]
+        assert "step 5" in project.module("train", "with", *words, cwd=tmp_path).stdout
+    config = read(tmp_path / "model_data" / "MNISTModel" / "1" / "config.json")
+    assert config["callback_args"] == {"Counts": {"step": 5}}

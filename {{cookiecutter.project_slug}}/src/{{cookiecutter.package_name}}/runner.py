@@ -70,16 +70,16 @@ def train(
     start, first_logged_step = starting_point(invocation.resumed, record)
     stop = StopRequest()
     callbacks = make_callbacks(
-        make_own_callbacks(callback_names, callback_args),
-        folder,
-        trainer_args,
-        monitor,
-        monitor_mode,
-        early_stopping_patience,
-        checkpoint_every_s,
-        compile,
-        stop,
-        train_ex.log_scalar,
+        own=make_own_callbacks(callback_names, callback_args),
+        folder=folder,
+        trainer_args=trainer_args,
+        monitor=monitor,
+        monitor_mode=monitor_mode,
+        early_stopping_patience=early_stopping_patience,
+        checkpoint_every_s=checkpoint_every_s,
+        compile_model=compile,
+        stop=stop,
+        log_scalar=train_ex.log_scalar,
         changes=invocation.resumed.changes if invocation.resumed else None,
     )
     trainer = make_trainer(folder, callbacks, trainer_args, first_logged_step)
@@ -140,7 +140,7 @@ def _listed(facts: dict) -> str:
 # its function is the schema of its configuration, its docstring the help.
 train_ex.add_commands({"reproduce": reproduce}, unobserved=False)
 evaluation_ex.add_commands({"runs": runs, "compare": compare, "clean": clean}, unobserved=True)
-train_ex.basis = stored_basis
+train_ex.basis = stored_basis  # the configuration of a run that is resumed or reproduced
 
 
 @train_ex.config_hook

@@ -13,7 +13,9 @@ from ..runs.stored import Run
 
 
 def clean(log_dir: str, yes: bool = False) -> None:
-    """Says which failed runs and superseded checkpoints it would delete; does it with yes=True."""
+    """Says what it would delete: unfinished runs without a checkpoint, superseded checkpoints, and
+    what kills have left over. Deletes it with yes=True.
+    """
     total = 0
     doomed = list(_doomed(sound_runs(log_dir)))
     for path, reason in doomed:
@@ -37,11 +39,10 @@ def _doomed(found: list[Run]) -> Iterator[tuple[Path, str]]:
         # Whatever is linked into the folder is not ours.
         if run.path.is_symlink() or run.path.parent.is_symlink() or run.status == "RUNNING":
             continue
-        failed = run.status == "FAILED" and len(run.attempts) == 1  # else it was worth resuming
-        if failed or (run.status != "COMPLETED" and not run.checkpoints()):
-            yield run.path, run.status if failed else f"{run.status}, no checkpoint"
+        if run.status != "COMPLETED" and not run.checkpoints():
+            yield run.path, f"{run.status}, no checkpoint"
             continue
         last, best = (run.path / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
         if run.status == "COMPLETED" and last.is_file() and best.is_file():
-            yield last, "superseded by best.ckpt; the run can then not be trained further"
+            yield last, "superseded by best.ckpt, from which the run would then be trained further"
         yield from ((path, "left over") for path in run.path.glob("**/*.tmp") if path.is_file())

@@ -63,7 +63,9 @@ def _chosen(rows: list[Row], wanted: dict[str, object], sort: str) -> list[Row]:
             there = sorted((values[name] for values in known if name in values), key=_order)
             shown = ", ".join(list(dict.fromkeys(map(as_text, there)))[:20])
             raise UserError(f"no run has {name} {value!r}: there are {shown}")
-    chosen = [row for row in rows if all(row.values.get(k, wanted) == v for k, v in wanted.items())]
+    chosen = [
+        row for row in rows if all(k in row.values and row.values[k] == wanted[k] for k in wanted)
+    ]
     if not chosen:
         raise UserError(f"no run has {' and '.join(f'{k}={v!r}' for k, v in wanted.items())}")
     return chosen

@@ -16,7 +16,7 @@ from ..runs.stored import Run
 def compare_reproduction(
     original: Run, folder: Path, info: dict[str, Any]
 ) -> tuple[bool, list[str]]:
-    """Compares a original run with its repetition.
+    """Compares a stored run with its repetition.
 
     Args:
         original: the run.

@@ -48,11 +48,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)  # the directory entry as well
-            finally:
-                os.close(folder)
+            if os.name != "nt":  # the directory entry as well; Windows opens no folders
+                folder = os.open(path.parent, os.O_RDONLY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
         except (OSError, RuntimeError) as error:
             part.unlink(missing_ok=True)
             # torch hides what the file system said behind its own complaint.

@@ -4,10 +4,14 @@ config.json         the configuration, as it was configured
 info.json           every argument with its default, data and their hashes, machine, speed
 run.json            status, result, attempts, host, versions, git commit
 cout.txt            what was printed, as it came
-metrics.jsonl       the metrics of each epoch, appended to; metrics.json: the same in sacred's form
-sources/            all sources of the package; uncommitted.diff: what git had not committed
+metrics.jsonl       the metrics of each epoch, appended to
+metrics.json        the same in sacred's form, made at the end
+sources/            all sources of the package
+uncommitted.diff    changes to tracked files that were not committed
 checkpoints/        best.ckpt and last.ckpt
-events.out.*        TensorBoard's curves
+events.out.*        TensorBoard's curves; hparams.yaml is its logger's
+profile.txt         of a run with a profiler
+resources/          files that a plug-in opened by sacred's open_resource
 evaluations/<n>/    one evaluation: the same files, results.json, and what the evaluator writes
 attempts/<n>/       sources of a later attempt, where they had changed
 lock                held by the process that trains; dies with it

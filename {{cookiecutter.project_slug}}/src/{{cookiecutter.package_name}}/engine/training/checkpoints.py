@@ -1,6 +1,13 @@
 """Checkpoints from which a run resumes as if it had never been stopped, to the same bits.
 
-save_points.py says where they can be saved, and what each needs besides Lightning's own state.
+save_points.py says where they can be saved. What a resumed run gets back:
+
+- from Lightning: weights, optimizers, schedules, its progress, the states of callbacks
+- from `Checkpoints`: of each rank the random states (random_states.py), the sums of the epoch's metrics
+  and metric objects (lightning_internals.py) and the counts of TrainMetrics; the best score; the
+  position within an epoch, from which loaders.py continues
+- metrics.jsonl and the curves are cut back to the checkpoint (progress.py, trainer.py)
+- settings that have changed since win over all of this (reconfigure.py)
 """
 
 from __future__ import annotations

@@ -93,8 +93,11 @@ def _changes(
         changes.pop(name, None)
     recorded = plain(**run.config)
     for key, value in changes.items():
-        group, _, name = key.rpartition(".")
-        (recorded.setdefault(group, {}) if group else recorded)[name] = value
+        *groups, name = key.split(".")
+        place = recorded
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = value
     return changes, recorded
 
 

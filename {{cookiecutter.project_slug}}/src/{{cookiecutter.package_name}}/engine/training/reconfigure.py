@@ -12,6 +12,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -36,12 +37,13 @@ class Reconfigure(Callback):
 
     def __init__(self, changes: dict[str, Any]):
         self.changes = changes
-        self.patience: dict[str, int] = {}  # as configured: `EarlyStopping` restores the old one
+        # Patience and first score as configured: `EarlyStopping` restores the old ones.
+        self.stopping: dict[str, tuple[int, Tensor]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, EarlyStopping):
-                self.patience[callback.state_key] = callback.patience
+                self.stopping[callback.state_key] = callback.patience, callback.best_score
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -55,7 +57,9 @@ class Reconfigure(Callback):
         other_score = any(key.partition(".")[0] in OF_ANOTHER_SCORE for key in self.changes)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, EarlyStopping):
-                callback.patience = self.patience[callback.state_key]
+                callback.patience, fresh = self.stopping[callback.state_key]
+                if other_score:
+                    callback.wait_count, callback.best_score = 0, fresh
             if isinstance(callback, Checkpoints) and other_score:
                 callback.best.score = None
         optimizers, schedules = configured_optimizers(pl_module)

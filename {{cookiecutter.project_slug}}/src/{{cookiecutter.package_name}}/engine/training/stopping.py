@@ -1,13 +1,14 @@
-"""How a training run stops: signals, dying processes, and hanging ones.
+"""How a training run stops: signals, dying processes, and hanging ones. Early stopping: attach.py.
 
 phase                           | who handles it        | what happens
 --------------------------------|-----------------------|-------------------------------------------
-before `fit`: Ctrl-C, SIGTERM   | processes.listen      | KeyboardInterrupt: "train was stopped"
+before `fit`: Ctrl-C, SIGTERM   | processes.listen      | KeyboardInterrupt: INTERRUPTED, or no run
 `fit`, before the first step:   |                       |
-    SIGTERM (Ctrl-C is one)     | stoppable             | KeyboardInterrupt; a process that has
-                                |                       | spawned the training passes it on
+    SIGTERM (Ctrl-C is one)     | stoppable             | KeyboardInterrupt: INTERRUPTED; a process
+                                |                       | that has spawned others passes it on
 between first and last step     | StopRequest, which    | saved and stopped within one batch, on
-                                | Checkpoints asks      | every rank: Interrupted
+                                | Checkpoints asks      | every rank: INTERRUPTED
+a second signal                 | StopRequest           | nothing more: it is being obeyed
 after the last step             | StopRequest           | nothing: the record is being completed
 another process has died        | together              | UserError in one line: the run is FAILED
 the process that started this   | EndWithParent         | this process exits; records FAILED for a
