@@ -4,8 +4,8 @@ save_points.py says where they can be saved. What a resumed run gets back:
 
 - from Lightning: weights, optimizers, schedules, its progress, the states of callbacks
 - from `Checkpoints`: of each rank the random states (random_states.py), the sums of the epoch's
-  metrics and metric objects (lightning_internals.py) and the counts of TrainMetrics; the best score;
-  the position within an epoch, from which loaders.py continues
+  metrics and metric objects (lightning_internals.py) and the counts of TrainMetrics; the best
+  score; the position within an epoch, from which loaders.py continues
 - metrics.jsonl and the curves are cut back to the checkpoint (progress.py, trainer.py)
 - settings that have changed since win over all of this (reconfigure.py)
 """
