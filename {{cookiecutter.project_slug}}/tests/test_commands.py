@@ -11,6 +11,7 @@ SMALL = [f"trainer_args.{name}=1" for name in ("max_epochs", "log_every_n_steps"
 SMALL += [f"trainer_args.limit_{part}_batches=1" for part in ("train", "val")]
 
 
+@pytest.mark.slow
 def test_trains_and_evaluates(run, tmp_path):
     dataset = configured("datasets", CONFIG["dataset_name"])
     if isinstance(splits(dataset), str):
