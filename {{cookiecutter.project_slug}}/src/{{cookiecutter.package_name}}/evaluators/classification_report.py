@@ -63,7 +63,7 @@ class ClassificationReport(Evaluator):
         correct = (preds == targets).double()
         losses = F.cross_entropy(logits.double(), targets, reduction="none")
         self.per_example = {"test_accuracy": correct.tolist(), "test_loss": losses.tolist()}
-        classes = dataset.num_classes
+        classes = int(dataset.num_classes)  # torchmetrics takes no number of numpy
         precision, recall, f1 = class_scores(preds, targets, classes, "macro").tolist()
         results = {
             "test_accuracy": correct.mean().item(),
