@@ -63,6 +63,19 @@ for epoch in range(int(epochs)):
         total += loss.detach()
     print(f"epoch {{epoch + 1}}/{{epochs}}", total.item(), flush=True)
 """
+# As the project imports it: without what setuptools 82 and Python 3.14 no longer have.
+IMPORT_SACRED = """
+import importlib.util, pathlib, pkgutil, sys, types
+class WorkingSet(list):
+    by_key = {}
+def resource_filename(package, name):
+    return str(pathlib.Path(importlib.util.find_spec(package).origin).parent / name)
+stand_in = types.ModuleType("pkg_resources")
+stand_in.working_set, stand_in.resource_filename = WorkingSet(), resource_filename
+sys.modules["pkg_resources"] = stand_in
+pkgutil.find_loader = importlib.util.find_spec
+import sacred
+"""
 PLUG_INS = """
 import os
 
@@ -225,7 +238,7 @@ class Bench:
         self.row(name, statistics.median(times), times[0], times[-1], "<= 16", shown)
 
     def beginning(self):
-        imports = self.command("python", "-c", "import sacred")
+        imports = self.command("python", "-c", IMPORT_SACRED)
         for words in (["help"], ["print_config"], ["with", "model_args.learning_rat=1"]):
             self.pairs(
                 f"`train {' '.join(words)}` / `import sacred`",
