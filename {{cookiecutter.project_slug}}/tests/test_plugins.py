@@ -149,7 +149,8 @@ def test_an_evaluator_returns_numbers(cls, tmp_path):
 
 def test_callbacks_keep_their_state(tmp_path):
     """Each is attached to the configured model; its state loads without running code."""
-    for cls in found("callbacks"):  # none in a fresh project
+    for case in found("callbacks"):  # none in a fresh project
+        (cls,) = case.values
         values = dict(CONFIG["callback_args"].get(cls.__name__, {}))
         try:
             values = signatures.complete("callback_args", cls, values)
