@@ -39,19 +39,22 @@ def _find_loader(name: str) -> object:
 
 
 class _WorkingSet:
-    """Stands in for `pkg_resources.working_set`: the installed distributions, read when needed.
+    """Stands in for `pkg_resources.working_set`: installed distributions, read when asked for.
 
-    Relies on it: `sacred.dependencies.get_dependencies_from_pkg`, `PackageDependency`.
+    Relies on it: `get_dependencies_from_pkg` and `PackageDependency` of sacred/dependencies.py.
     """
 
-    def __iter__(self) -> Iterator[types.SimpleNamespace]:
+    def __iter__(self) -> Iterator[Any]:
         for found in metadata.distributions():
-            name = found.name
-            yield types.SimpleNamespace(project_name=name, version=found.version, key=name.lower())
+            yield types.SimpleNamespace(project_name=found.name, version=found.version)
 
     @property
-    def by_key(self) -> dict[str, types.SimpleNamespace]:
-        return {distribution.key: distribution for distribution in self}
+    def by_key(self) -> _WorkingSet:  # reading all for each would take 0.1 s of each command
+        return self
+
+    def get(self, name: str) -> Any:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return types.SimpleNamespace(version=metadata.version(name))
 
 
 def _pkg_resources() -> types.ModuleType:
@@ -76,10 +79,7 @@ def _importing() -> Iterator[None]:
     frames into a record. A configuration here is text and numbers. No garbage is collected:
     imports create long-lived objects only, and later collections pass over them.
     """
-    lent: dict[str, Any] = {
-        "pkg_resources": _pkg_resources(),
-        "pandas": None,
-    }  # None: no such module
+    lent: dict[str, Any] = {"pkg_resources": _pkg_resources(), "pandas": None}  # None: no module
     lent = {name: module for name, module in lent.items() if name not in sys.modules}
     sys.modules.update(lent)
     lacks_loader, collects = not hasattr(pkgutil, "find_loader"), gc.isenabled()
@@ -106,12 +106,14 @@ with _importing():
     from sacred import SETTINGS, Experiment, arg_parser
     from sacred.config import ConfigDict as ConfigDict  # "as": a re-export, for mypy
     from sacred.config import ConfigScope as ConfigScope
+    from sacred.dependencies import PackageDependency
     from sacred.observers import RunObserver as RunObserver
     from sacred.run import Run
     from sacred.serializer import flatten
     from sacred.utils import SacredInterrupt, apply_backspaces_and_linefeeds, iterate_flattened
 
-# Public, and documented under "Settings".
+# Where this is empty, `PackageDependency.create` reads all distributions, and finds nothing.
+PackageDependency.modname_to_dist["sacred"] = ("sacred", None)
 SETTINGS.CAPTURE_MODE = "no"  # `runs/folder.py` writes the output as it comes, not at heartbeats
 SETTINGS.CONFIG.READ_ONLY_CONFIG = False  # a read-only dict in a checkpoint cannot be loaded again
 SETTINGS.DISCOVER_SOURCES = "none"  # `runs/folder.py` stores sources and versions, and only when
