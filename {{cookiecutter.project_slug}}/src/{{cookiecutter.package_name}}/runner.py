@@ -138,8 +138,8 @@ def _listed(facts: dict) -> str:
 
 # Every command besides the two above: a file in engine/commands/ and a row here. The signature of
 # its function is the schema of its configuration, its docstring the help.
-train_ex.add_commands({"reproduce": reproduce}, unobserved=False)
-evaluation_ex.add_commands({"runs": runs, "compare": compare, "clean": clean}, unobserved=True)
+train_ex.add_commands(reproduce, unobserved=False)
+evaluation_ex.add_commands(runs, compare, clean, unobserved=True)
 train_ex.basis = stored_basis  # the configuration of a run that is resumed or reproduced
 
 

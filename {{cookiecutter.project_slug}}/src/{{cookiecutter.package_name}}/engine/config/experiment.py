@@ -47,10 +47,9 @@ class StrictExperiment(TerminalExperiment):
         self.configurations.append(scope)
         return scope
 
-    def add_commands(self, functions: dict[str, Callable[..., Any]], unobserved: bool) -> None:
-        """Makes commands of functions; each one's signature is the schema of its configuration."""
-        for name, function in functions.items():
-            function.__name__ = name
+    def add_commands(self, *functions: Callable[..., Any], unobserved: bool) -> None:
+        """Makes commands of functions, by their names: their signatures are the schemas."""
+        for function in functions:
             self.command(function, unobserved=unobserved)
 
     def misunderstood(self, words: list[str]) -> UserError:
