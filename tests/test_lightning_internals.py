@@ -54,6 +54,10 @@ USES = {  # private name -> what has it, and which function of the library reads
         lambda trainer: optimizer,
         "pytorch_lightning.strategies.strategy:Strategy.setup_optimizers",
     ),
+    "_module_mode": (
+        lambda trainer: trainer.fit_loop.epoch_loop.val_loop,
+        f"{LOOPS}.evaluation_loop:_EvaluationLoop._on_evaluation_model_eval",
+    ),
     "_update_count": (lambda trainer: MeanMetric(), "torchmetrics.metric:Metric.update_count"),
     "_launch_process_observer": (
         lambda trainer: subprocess_script,
@@ -148,9 +152,17 @@ def test_a_name_that_a_release_drops_is_named(trainer, name, monkeypatch):
 
 
 def test_torch_can_be_asked_for_its_compiler():
-    """The one private name of torch: engine/training/preflight.py refuses `compile` without one."""
+    """A private name of torch: engine/training/preflight.py refuses `compile` without one."""
     module = importlib.import_module("torch._inductor.cpp_builder")
     assert callable(module.get_cpp_compiler)
+
+
+def test_torch_counts_the_changes_of_a_tensor():
+    """The other private name of torch, which engine/training/state_codec.py compares."""
+    tensor = torch.zeros(2)
+    before = tensor._version
+    tensor.detach().add_(1)
+    assert tensor._version == before + 1
 
 
 def private(tree: ast.Module) -> set[str]:

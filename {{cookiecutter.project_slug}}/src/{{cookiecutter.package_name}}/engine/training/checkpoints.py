@@ -4,8 +4,9 @@ save_points.py says where they can be saved. What a resumed run gets back:
 
 - from Lightning: weights, optimizers, schedules, its progress, the states of callbacks
 - from `Checkpoints`: of each rank the random states (random_states.py), the sums of the epoch's
-  metrics and metric objects (lightning_internals.py) and the counts of TrainMetrics; the best
-  score; the position within an epoch, from which loaders.py continues
+  metrics and metric objects (lightning_internals.py), the counts of TrainMetrics and what the model
+  keeps outside its state_dict (outside_state.py); the best score; the position within an epoch,
+  from which loaders.py continues
 - metrics.jsonl and the curves are cut back to the checkpoint (progress.py, trainer.py)
 - settings that have changed since win over all of this (reconfigure.py)
 """
@@ -34,6 +35,7 @@ from .lightning_internals import (
     restore_epoch_sums,
     restore_metrics,
 )
+from .outside_state import OutsideState
 from .random_states import random_states, set_random_states
 from .save_points import HasRankState, Position, SavePoint, ends_step, level_progress
 
@@ -80,6 +82,9 @@ class Checkpoints(Checkpoint):
         if self.folder and trainer.is_global_zero:
             self.folder.mkdir(exist_ok=True)
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.outside = OutsideState(trainer, pl_module)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved_at = time.monotonic()
         self.stop.take_over()
@@ -105,6 +110,8 @@ class Checkpoints(Checkpoint):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.position.random_states = random_states()
+        if not trainer.sanity_checking:  # a resumed run begins this validation again
+            self.position.outside = self.outside.state(copies=True)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
         # Not by the clock: what this process goes on to log would be logged again.
@@ -115,6 +122,7 @@ class Checkpoints(Checkpoint):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.position.random_states, self.position.validated = None, True
+        self.position.outside = None
         if trainer.sanity_checking or trainer.is_last_batch or not self.position.stepped:
             return
         # Before its epoch ends, a metric of the training is the value of one step and no mean.
@@ -188,6 +196,7 @@ class Checkpoints(Checkpoint):
                 if isinstance(callback, HasRankState)
             },
             "metrics": metric_states(pl_module),
+            "outside": self.position.outside or self.outside.state(),
         }
         checkpoint[RESUME_STATE] = {
             "save_point": point.value,
@@ -244,6 +253,8 @@ class Checkpoints(Checkpoint):
             if saved is not None and isinstance(callback, HasRankState):
                 callback.load_rank_state(move_data_to_device(saved, pl_module.device))
         restore_epoch_sums(trainer, pl_module, of_this_rank["sums"], state["callback_metrics"])
+        if lost := self.outside.restore(of_this_rank.get("outside")):
+            logger.warning("WARNING: not to the same bits: %s", "; ".join(lost))
         set_random_states(of_this_rank["random_states"])
 
 

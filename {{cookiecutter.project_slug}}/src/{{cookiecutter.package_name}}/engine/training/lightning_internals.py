@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from subprocess import Popen
 from typing import Any
 
@@ -160,6 +161,30 @@ def restore_metrics(model: LightningModule, states: dict[str, dict[str, Any]]) -
         metric = model.get_submodule(name)
         vars(metric).update(saved["state"])
         metric._update_count = saved["update_count"]
+
+
+@cache
+def lightnings_attributes() -> set[str]:
+    """Attributes that a LightningModule has for Lightning's own use.
+
+    `LightningModule.__init__` makes most of them, `HyperparametersMixin.save_hyperparameters`
+    (core/mixins/hparams_mixin.py) the others; what `vars` has besides is the user's. Can go when
+    Lightning keeps its own in one place.
+    """
+    model = LightningModule()
+    model.save_hyperparameters({"any": 1})
+    return {*vars(model)}
+
+
+def modes_in_training(trainer: Trainer) -> dict[str, bool]:
+    """Within a validation: whether each module of the model was in training mode before.
+
+    `_EvaluationLoop._on_evaluation_model_eval` (loops/evaluation_loop.py) keeps them in
+    `_ModuleMode.mode`, and puts them back at its end. Can go when a validation can be asked.
+    """
+    if not trainer.validating:
+        return {}
+    return trainer.fit_loop.epoch_loop.val_loop._module_mode.mode
 
 
 def configured_optimizers(model: LightningModule) -> tuple[list[Optimizer], list[Any]]:

@@ -45,11 +45,13 @@ class Position:
         stepped: the last batch ended in an optimizer step; else gradients are being accumulated.
         validated: a validation has run since the last batch.
         random_states: of the save point that is due; None if none is.
+        outside: within a validation, what the model kept outside its state_dict before it.
     """
 
     stepped: bool = True
     validated: bool = False
     random_states: dict[str, Any] | None = None
+    outside: dict[str, Any] | None = None
 
 
 @runtime_checkable
