@@ -14,12 +14,16 @@ from helpers import finish, read, until
 from shaky import RESUME, TRAIN
 
 
+def replace(path, content):
+    path.unlink()  # which may be the same file as `best.ckpt`, under another name
+    path.write_bytes(content)
+
+
 def test_a_damaged_checkpoint_is_named_and_the_newest_sound_one_taken(fork, tmp_path):
     assert fork(tmp_path, TRAIN) == 0
     checkpoints = tmp_path / "model_data" / "Shaky" / "1" / "checkpoints"
     last, further = checkpoints / "last.ckpt", [*RESUME, "trainer_args.max_epochs=6"]
-    sound = last.read_bytes()
-    last.write_bytes(sound[:-100])
+    replace(last, last.read_bytes()[:-100])
     assert fork(tmp_path, further) == 0
     printed = (tmp_path / "log.txt").read_text()
     assert re.search(r"WARNING: \S*last.ckpt is damaged: .*; resuming from best.ckpt", printed)
@@ -28,8 +32,8 @@ def test_a_damaged_checkpoint_is_named_and_the_newest_sound_one_taken(fork, tmp_
     with zipfile.ZipFile(last) as archive:  # one bit of a weight: only the checksum can tell
         largest = max(archive.infolist(), key=lambda entry: entry.file_size)
         content[largest.header_offset + 200] ^= 1
-    last.write_bytes(content)
-    (checkpoints / "best.ckpt").write_bytes(b"")
+    replace(last, content)
+    replace(checkpoints / "best.ckpt", b"")
     assert fork(tmp_path, [*RESUME, "trainer_args.max_epochs=7"]) == 1
     final = (tmp_path / "log.txt").read_text().strip().splitlines()[-1]
     assert "last.ckpt is damaged" in final
@@ -57,11 +61,11 @@ def test_what_could_run_code_is_not_loaded(fork, tmp_path):
 def test_a_full_disk_ends_the_run_and_spares_what_was_saved(fork, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("a file system of its own takes the right to mount one")
     try:
-        # Of the three files of 7.5 MB that the second save needs at once two fit.
+        # Of the two files of 7.5 MB that the second save needs at once one fits.
         words = ["train", "with", "dataset_args.source=sample", f"log_dir={disk}"]
         assert fork(tmp_path, words) == 1
         printed = (tmp_path / "log.txt").read_text()

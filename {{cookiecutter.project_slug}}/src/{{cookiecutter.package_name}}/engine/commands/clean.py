@@ -43,6 +43,8 @@ def _doomed(found: list[Run]) -> Iterator[tuple[Path, str]]:
             yield run.path, f"{run.status}, no checkpoint"
             continue
         last, best = (run.path / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
-        if run.status == "COMPLETED" and last.is_file() and best.is_file():
+        both = last.is_file() and best.is_file()
+        # Where they are one file with two names, deleting one of them would free nothing.
+        if run.status == "COMPLETED" and both and not last.samefile(best):
             yield last, "superseded by best.ckpt, from which the run would then be trained further"
         yield from ((path, "left over") for path in run.path.glob("**/*.tmp") if path.is_file())

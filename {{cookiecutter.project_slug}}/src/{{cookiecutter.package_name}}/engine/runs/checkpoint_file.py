@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -41,25 +44,53 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if not self.is_checked:  # each later checkpoint of a run holds values of the same kinds
             refuse_unreadable(content)
             self.is_checked = True
-        part = path.with_name(f"{path.name}.tmp")
+        with _replacing(path) as part, part.open("xb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def name_as_well(path: Path, other: Path) -> None:
+    """Gives a checkpoint a second name, in the place of what has it: one file, written once.
+
+    The two stay independent: a file is never written in place, and whoever replaces one of the
+    names leaves the other. Where a file has one name only (FAT, some network file systems), the
+    second is a copy.
+    """
+    with _replacing(other) as part:
         try:
-            with part.open("wb") as file:
-                torch.save(content, file)
-                file.flush()
+            os.link(path, part)
+        except OSError:
+            shutil.copyfile(path, part)
+            with part.open("rb+") as file:
                 os.fsync(file.fileno())
-            os.replace(part, path)
-            if os.name != "nt":  # the directory entry as well; Windows opens no folders
-                folder = os.open(path.parent, os.O_RDONLY)
-                try:
-                    os.fsync(folder)
-                finally:
-                    os.close(folder)
-        except (OSError, RuntimeError) as error:
-            part.unlink(missing_ok=True)
-            # torch hides what the file system said behind its own complaint.
-            cause = error.__context__ if isinstance(error.__context__, OSError) else error
-            kept = "; what was saved there before is kept" if path.exists() else ""
-            raise UserError(f"{path} could not be written ({cause}){kept}") from error
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yields a path beside a file, and puts what was written there in the place of the file.
+
+    Raises:
+        UserError: it cannot be written; the file is as it was.
+    """
+    part = path.with_name(f"{path.name}.tmp")
+    try:
+        # What a kill has left may be a second name of a checkpoint, which must not be written to.
+        part.unlink(missing_ok=True)
+        yield part
+        os.replace(part, path)
+        if os.name != "nt":  # the directory entry as well; Windows opens no folders
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except (OSError, RuntimeError) as error:
+        part.unlink(missing_ok=True)
+        # torch hides what the file system said behind its own complaint.
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        kept = "; what was saved there before is kept" if path.exists() else ""
+        raise UserError(f"{path} could not be written ({cause}){kept}") from error
 
 
 def refuse_unreadable(value: Any, place: str = "") -> None:

@@ -24,7 +24,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from ..errors import Interrupted, UserError
-from ..runs.checkpoint_file import RESUME_STATE, resume_state
+from ..runs.checkpoint_file import RESUME_STATE, name_as_well, resume_state
 from .best_score import BestScore
 from .lightning_internals import (
     end_restart,
@@ -161,12 +161,15 @@ class Checkpoints(Checkpoint):
         if self.folder and not is_trial and self.last_save != save:
             self.saving = point
             self.position.random_states = self.position.random_states or random_states()
-            if not self.best.is_saved:
-                # First: a kill between the two files leaves the older `last.ckpt`, from which the
+            last, best = self.folder / "last.ckpt", self.folder / "best.ckpt"
+            if self.best.is_saved:
+                trainer.save_checkpoint(last)
+            else:
+                # In this order: a kill between the two leaves the older `last.ckpt`, from which the
                 # resumed run finds this best score again.
                 self.best.is_saved = True
-                trainer.save_checkpoint(self.folder / "best.ckpt")
-            trainer.save_checkpoint(self.folder / "last.ckpt")
+                trainer.save_checkpoint(best)
+                _save_as_well(trainer, best, last)
             self.saving, self.last_save, self.saved_at = None, save, time.monotonic()
         self.position.random_states = None
         if requested:
@@ -265,6 +268,15 @@ def checkpoint_folder(trainer: Trainer) -> Path | None:
         if isinstance(callback, Checkpoints):
             return callback.folder
     return None
+
+
+def _save_as_well(trainer: Trainer, path: Path, other: Path) -> None:
+    """Gives what was just saved a second name; one file, or else saved once more."""
+    # A strategy may have made a folder of it (sharded: `FSDPStrategy.save_checkpoint`, 2.6.6).
+    if not trainer.strategy.broadcast(path.is_file()):
+        trainer.save_checkpoint(other)
+    elif trainer.is_global_zero:
+        name_as_well(path, other)
 
 
 def _enter_epoch(trainer: Trainer, num_training_batches: int | float) -> None:
