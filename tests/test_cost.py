@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 import pytest
 import torch
@@ -49,13 +50,27 @@ class Tens(SplitDataset):
     def __getitem__(self, index):
         return torch.full((10,), float(index))
 """
+COUNTS = """
+from pathlib import Path
+
+from pytorch_lightning import Callback
+
+
+class Counts(Callback):
+    def on_train_epoch_start(self, trainer, pl_module):
+        fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+        with Path("written.txt").open("a") as file:
+            print(fields["wchar"], file=file)
+"""
 TRAIN = ["train", "with", "model_name=Told", "dataset_name=Tens"]
 TRAIN += ["dataloader_args.batch_size=2", "trainer_args.enable_progress_bar=False"]
 
 
 @pytest.fixture(scope="module")
 def small(copy_project):
-    return copy_project({"models/told.py": TOLD, "datasets/tens.py": TENS})
+    return copy_project(
+        {"models/told.py": TOLD, "datasets/tens.py": TENS, "callbacks/counts.py": COUNTS}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +140,14 @@ def test_a_second_name_that_cannot_be_written_is_refused(
     with pytest.raises(tree("engine.errors").UserError, match=r"No space left .* is kept"):
         checkpoint_file.name_as_well(best, last)
     assert last.read_text() == "old"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc counts what a process writes")
+def test_an_epoch_writes_as_much_however_many_there_were(small, forks, tmp_path):
+    forks.run(small, *TRAIN, "trainer_args.max_epochs=61", "callback_names=Counts", cwd=tmp_path)
+    written = list(map(int, (tmp_path / "written.txt").read_text().split()))
+    early, late = written[30] - written[10], written[60] - written[40]
+    assert late == pytest.approx(early, rel=0.05)
 
 
 BAD = (float("nan"), float("inf"), -float("inf"))
