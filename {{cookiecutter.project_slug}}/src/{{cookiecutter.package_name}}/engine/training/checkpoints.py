@@ -24,7 +24,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from ..errors import Interrupted, UserError
-from ..runs.checkpoint_file import RESUME_STATE, name_as_well, resume_state
+from ..runs.checkpoint_file import RESUME_STATE, resume_state
 from .best_score import BestScore
 from .lightning_internals import (
     end_restart,
@@ -37,7 +37,14 @@ from .lightning_internals import (
 )
 from .outside_state import OutsideState
 from .random_states import random_states, set_random_states
-from .save_points import HasRankState, Position, SavePoint, ends_step, level_progress
+from .save_points import (
+    HasRankState,
+    Position,
+    SavePoint,
+    ends_step,
+    level_progress,
+    save_once,
+)
 
 if TYPE_CHECKING:
     from .stopping import StopRequest  # which imports `checkpoint_folder` from here
@@ -161,15 +168,11 @@ class Checkpoints(Checkpoint):
         if self.folder and not is_trial and self.last_save != save:
             self.saving = point
             self.position.random_states = self.position.random_states or random_states()
-            last, best = self.folder / "last.ckpt", self.folder / "best.ckpt"
-            if self.best.is_saved:
-                trainer.save_checkpoint(last)
-            else:
-                # In this order: a kill between the two leaves the older `last.ckpt`, from which the
-                # resumed run finds this best score again.
-                self.best.is_saved = True
-                trainer.save_checkpoint(best)
-                _save_as_well(trainer, best, last)
+            # In this order: a kill between the two leaves the older `last.ckpt`, from which the
+            # resumed run finds this best score again.
+            names = ["last.ckpt"] if self.best.is_saved else ["best.ckpt", "last.ckpt"]
+            self.best.is_saved = True
+            save_once(trainer, *(self.folder / name for name in names))
             self.saving, self.last_save, self.saved_at = None, save, time.monotonic()
         self.position.random_states = None
         if requested:
@@ -268,15 +271,6 @@ def checkpoint_folder(trainer: Trainer) -> Path | None:
         if isinstance(callback, Checkpoints):
             return callback.folder
     return None
-
-
-def _save_as_well(trainer: Trainer, path: Path, other: Path) -> None:
-    """Gives what was just saved a second name; one file, or else saved once more."""
-    # A strategy may have made a folder of it (sharded: `FSDPStrategy.save_checkpoint`, 2.6.6).
-    if not trainer.strategy.broadcast(path.is_file()):
-        trainer.save_checkpoint(other)
-    elif trainer.is_global_zero:
-        name_as_well(path, other)
 
 
 def _enter_epoch(trainer: Trainer, num_training_batches: int | float) -> None:

@@ -82,7 +82,7 @@ def is_finite(values: torch.Tensor) -> bool:
     if not values.is_floating_point() or not values.numel() or values.is_meta:
         return True  # integers, also quantized ones: there is no NaN among them
     if values.element_size() == 1:  # float8: torch has no `aminmax` of these
-        pieces = (piece.half() for piece in values.flatten().split(PIECE))
+        pieces = (piece.half() for piece in torch.split(values.flatten(), PIECE))
         return all(is_finite(piece) for piece in pieces)
     low, high = torch.aminmax(values)  # both are NaN where one value is
     return math.isfinite(low) and math.isfinite(high)

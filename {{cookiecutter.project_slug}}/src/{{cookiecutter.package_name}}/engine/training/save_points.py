@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from pytorch_lightning import Trainer
+
+from ..runs.checkpoint_file import name_as_well
 
 
 class SavePoint(str, Enum):
@@ -72,6 +75,18 @@ class HasRankState(Protocol):
 def ends_step(trainer: Trainer, batch_idx: int) -> bool:
     """Whether this batch ends in an optimizer step; else its gradients are accumulated."""
     return trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+
+
+def save_once(trainer: Trainer, path: Path, *others: Path) -> None:
+    """Saves a checkpoint under one or more names: serialised and written once."""
+    trainer.save_checkpoint(path)
+    # A strategy may have made a folder of it (sharded: `FSDPStrategy.save_checkpoint`, 2.6.6).
+    is_file = not others or trainer.strategy.broadcast(path.is_file())
+    for other in others:
+        if not is_file:
+            trainer.save_checkpoint(other)
+        elif trainer.is_global_zero:
+            name_as_well(path, other)
 
 
 def level_progress(loops: dict[str, Any], point: SavePoint, validated: bool) -> None:
