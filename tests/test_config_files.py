@@ -92,7 +92,7 @@ def test_numbers_of_yaml_are_those_of_version_1_2(runner, tmp_path):
     }
     old = tmp_path / "old.json"  # how sacred 0.8.7 wrote a tuple
     old.write_text('{"model_args": {"betas": {"py/tuple": [0.9, 0.95]}}}')
-    assert files.read_config_file(str(old)) == {"model_args": {"betas": [0.9, 0.95]}}
+    assert files.read_config_file(str(old)) == {"model_args": {"betas": (0.9, 0.95)}}
 
 
 def test_links_in_a_runs_folder_lead_no_write_out_of_it(type_words, tmp_path):

@@ -8,7 +8,6 @@ parameters are the keys, its type hints their types.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
 import types
@@ -19,7 +18,7 @@ from typing import Any
 from ..errors import UserError, unknown
 from ..plugins import ROOMS, find
 from .invocation import Invocation
-from .signatures import OBJECTS, OUTSIDE, RUNNERS_OWN, argument_names
+from .signatures import OBJECTS, OUTSIDE, RUNNERS_OWN, argument_names, as_typed, type_hints
 
 
 def check_command(invocation: Invocation, config: dict[str, Any]) -> None:
@@ -97,7 +96,7 @@ def check_types(group: str, function: Callable[..., Any], values: dict[str, Any]
         target = function.__init__  # type: ignore[misc]  # of this class, not of a subclass
     parameters = inspect.signature(function).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    hints = _hints(target)
+    hints = type_hints(target)
     head = f"{group}." if group else ""
     for key, value in values.items():
         if key not in parameters:
@@ -105,19 +104,8 @@ def check_types(group: str, function: Callable[..., Any], values: dict[str, Any]
                 continue
             raise unknown(f"{group}:", str(key), parameters)
         hint = hints.get(key, typing.Any)
-        if not fits(value, hint):
+        if not fits(as_typed(value, hint), hint):
             raise UserError(f"{head}{key}={value!r} does not fit: it takes {_words(hint)}")
-
-
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """The type hints of a function, less those that name what its module does not import."""
-    function = inspect.unwrap(function)
-    hints: dict[str, Any] = {}
-    for name, annotation in inspect.get_annotations(function).items():
-        alone = type("Alone", (), {"__annotations__": {name: annotation}})
-        with contextlib.suppress(Exception):
-            hints |= typing.get_type_hints(alone, globalns=function.__globals__)
-    return hints
 
 
 def check_needs(evaluator: Any, model: object, dataset: object) -> None:
@@ -127,7 +115,7 @@ def check_needs(evaluator: Any, model: object, dataset: object) -> None:
         UserError: something is missing; names it, the evaluator, and who does not have it.
     """
     function = type(evaluator).evaluate
-    hints = _hints(function)
+    hints = type_hints(function)
     names = list(inspect.signature(function).parameters)[1:]
     for name, given in zip(names, (model, dataset)):
         missing = sorted(m for m in _members(hints.get(name)) if not hasattr(given, m))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from ..errors import UserError, unknown
 from .files import plain_values, read_config_file
-from .sacred_internals import ConfigDict, ConfigScope, dotted, spare_guesses
+from .plain_values import flattened
+from .sacred_internals import ConfigDict, ConfigScope, spare_guesses
 
 
 class Scope(ConfigScope):
@@ -83,7 +84,7 @@ def compose(
 
 
 def _no_preset(name: str, scope: Scope, presets: Mapping[str, ConfigScope]) -> UserError:
-    keys = dotted(scope.defaults)
+    keys = dict(flattened(scope.defaults))
     if name in keys:
         return UserError(f"{name!r} has no value: write {name}=VALUE, without spaces")
     also = "; there are presets, files, and KEY=VALUE without spaces"
@@ -92,20 +93,4 @@ def _no_preset(name: str, scope: Scope, presets: Mapping[str, ConfigScope]) -> U
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as dotted keys and values, less its docstring and what tells no run apart."""
-    flattened: dict[str, Any] = {}
-    for key, value in sorted(config.items()):
-        if key in ("__doc__", "resume"):
-            continue
-        if isinstance(value, dict) and value:
-            flattened |= {f"{key}.{inner}": item for inner, item in _flat(value)}
-        else:
-            flattened[key] = value
-    return flattened
-
-
-def _flat(group: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in sorted(group.items()):
-        if isinstance(value, dict) and value:
-            yield from ((f"{key}.{inner}", item) for inner, item in _flat(value))
-        else:
-            yield key, value
+    return dict(flattened({k: v for k, v in config.items() if k not in ("__doc__", "resume")}))

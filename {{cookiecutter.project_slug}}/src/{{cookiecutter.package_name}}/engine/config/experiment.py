@@ -18,7 +18,8 @@ from ..processes import listen, rank
 from .checks import check_command
 from .compose import Scope, compose
 from .invocation import Invocation, current, enter, leave
-from .sacred_internals import SacredsWords, TerminalExperiment, option_refusals
+from .plain_values import refuse_objects
+from .sacred_internals import TerminalExperiment, option_refusals
 
 
 class StrictExperiment(TerminalExperiment):
@@ -105,6 +106,8 @@ class StrictExperiment(TerminalExperiment):
     def _invocation(self, name: str, overrides: dict[str, Any]) -> Invocation:
         function = inspect.unwrap(self.commands[name])
         main = inspect.unwrap(self.commands[self.default_command])
+        config = dict(self.scope(fixed=overrides))
+        refuse_objects(config, CONFIG_FILES[self.path])
         is_default = function.__module__.startswith("sacred.") or function is main
         return Invocation(
             experiment=self,
@@ -113,8 +116,22 @@ class StrictExperiment(TerminalExperiment):
             is_default=is_default,
             defaults=self.defaults,
             overrides=overrides,
-            config=dict(self.scope(fixed=overrides)),
+            config=config,
         )
+
+
+CONFIG_FILES = {"train": "train_config.py", "evaluate": "eval_config.py"}
+
+
+class _SacredsWords(logging.Filter):
+    """Drops sacred's messages about what the error line or the run's folder says better.
+
+    `Run._emit_failed`, `_emit_interrupted` and `warn_if_unobserved` (0.8.7) begin with these words;
+    each goes through the experiment's logger, and none can be turned off by itself.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(("Failed", "Aborted", "No observers have"))
 
 
 _EXPERIMENTS: dict[str, StrictExperiment] = {}
@@ -133,7 +150,7 @@ def make_experiment(name: str, doc: str) -> StrictExperiment:
     ex.logger.setLevel(logging.WARNING)  # `-l INFO` shows more
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    handler.addFilter(SacredsWords())
+    handler.addFilter(_SacredsWords())
     ex.logger.addHandler(handler)
 
     @ex.option_hook

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ..errors import UserError
+from .plain_values import from_json
 
 SUFFIXES = {".json": "JSON", ".yaml": "YAML", ".yml": "YAML"}
 
@@ -66,7 +67,7 @@ def read_config_file(name: str) -> dict[str, Any]:
         raise UserError(f"{name} cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{name} holds no configuration: write `key: value` pairs")
-    return _nested(plain_values(content, name))
+    return _nested(plain_values(from_json(content), name), name)
 
 
 def _line(error: yaml.YAMLError) -> str:
@@ -75,22 +76,20 @@ def _line(error: yaml.YAMLError) -> str:
 
 
 def plain_values(value: Any, where: str) -> Any:
-    """The same value, if it is plain: text, numbers, booleans, None, lists and dicts by text.
+    """The same value, if it is plain: text, numbers, booleans, None, lists, tuples and dicts.
 
     Args:
         value: from a file.
         where: the file, and the place in it, for the refusal.
 
     Raises:
-        UserError: it is not. `{"py/tuple": [...]}`, how sacred 0.8.7 writes a tuple, is a list.
+        UserError: it is not.
     """
     if isinstance(value, dict):
-        if value.keys() == {"py/tuple"}:
-            return plain_values(value["py/tuple"], where)
         for key in value:
-            if not isinstance(key, str):
+            if not isinstance(key, (str, int)):
                 raise UserError(f"{where}: the key {key!r} is no text: write it in quotes")
-            if key.startswith("py/"):
+            if str(key).startswith("py/"):
                 raise UserError(f"{where}: {key!r} describes an object; a value is plain")
         return {key: plain_values(item, f"{where}: {key}") for key, item in value.items()}
     if isinstance(value, (list, tuple)):  # the command line has tuples as well
@@ -100,9 +99,11 @@ def plain_values(value: Any, where: str) -> Any:
     raise UserError(f"{where}: {value!r} is no plain value (text, number, true, null, list)")
 
 
-def _nested(config: dict[str, Any]) -> dict[str, Any]:
+def _nested(config: dict[Any, Any], name: str) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for key, value in config.items():
+        if not isinstance(key, str):
+            raise UserError(f"{name}: the key {key!r} is no text: write it in quotes")
         *groups, last = key.split(".")
         place = nested
         for group in groups:

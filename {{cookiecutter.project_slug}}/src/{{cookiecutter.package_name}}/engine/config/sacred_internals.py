@@ -12,17 +12,17 @@ import functools
 import gc
 import importlib.util
 import inspect
-import logging
 import os
 import pkgutil
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata, resources
 from typing import Any
 
 from ..errors import Interrupted, UserError, refusals
+from .plain_values import flattened, is_group, normalized
 
 
 def _find_loader(name: str) -> object:
@@ -103,14 +103,16 @@ def _importing() -> Iterator[None]:
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="sacred")
 with _importing():
     from docopt import DocoptExit
-    from sacred import SETTINGS, Experiment, arg_parser
+    from sacred import SETTINGS, Experiment, arg_parser, utils
     from sacred.config import ConfigDict as ConfigDict  # "as": a re-export, for mypy
     from sacred.config import ConfigScope as ConfigScope
+    from sacred.config import config_dict, config_scope
+    from sacred.config import utils as config_utils
     from sacred.dependencies import PackageDependency
     from sacred.observers import RunObserver as RunObserver
     from sacred.run import Run
     from sacred.serializer import flatten
-    from sacred.utils import SacredInterrupt, apply_backspaces_and_linefeeds, iterate_flattened
+    from sacred.utils import SacredInterrupt, apply_backspaces_and_linefeeds
 
 # Where this is empty, `PackageDependency.create` reads all distributions, and finds nothing.
 PackageDependency.modname_to_dist["sacred"] = ("sacred", None)
@@ -118,14 +120,6 @@ SETTINGS.CAPTURE_MODE = "no"  # `runs/folder.py` writes the output as it comes, 
 SETTINGS.CONFIG.READ_ONLY_CONFIG = False  # a read-only dict in a checkpoint cannot be loaded again
 SETTINGS.DISCOVER_SOURCES = "none"  # `runs/folder.py` stores sources and versions, and only when
 SETTINGS.DISCOVER_DEPENDENCIES = "none"  # a run starts: sacred does it while the package imports
-
-
-def dotted(config: Mapping[str, Any]) -> dict[str, object]:
-    """A nested configuration as dotted key -> value.
-
-    `sacred.utils.iterate_flattened` is not documented; `print_config` names its keys by it.
-    """
-    return dict(iterate_flattened(config))
 
 
 def spare_guesses(summary: Any) -> dict[str, Any]:
@@ -148,6 +142,17 @@ def as_json(content: object) -> Any:
     """
     return flatten(content)
 
+
+def _fixed(value: Any, dogmatize: Callable[[Any], Any] = config_utils.dogmatize) -> Any:
+    return dogmatize(value) if not isinstance(value, dict) or is_group(value) else value
+
+
+# `ConfigScope.__call__` and `ConfigDict` make lists of all tuples (`normalize_or_die`), and fail at
+# keys that are no text (`DogmaticDict.revelation`), of which `convert_to_nested_dict`, in
+# `create_run`, makes text (`iterate_flattened`). Can go with a release that keeps both.
+for _module in (config_utils, config_dict, config_scope):
+    vars(_module).update(normalize_or_die=normalized, dogmatize=_fixed)
+vars(utils)["iterate_flattened"] = flattened
 
 # `sacred.arg_parser._convert_value` passes each value that it has parsed through jsonpickle, which
 # builds objects and calls functions ({"py/reduce": ...}). A value is what was typed, nothing more.
@@ -287,14 +292,3 @@ class TerminalExperiment(Experiment):
         if run.capture_mode is None and sacreds:
             run.capture_mode = "sys"  # "fd" turns the terminal into a pipe: no bar, lost lines
         return run
-
-
-class SacredsWords(logging.Filter):
-    """Drops sacred's messages about what the error line or the run's folder says better.
-
-    `Run._emit_failed`, `_emit_interrupted` and `warn_if_unobserved` begin with these words; each
-    goes through the experiment's logger, and none can be turned off by itself.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(("Failed", "Aborted", "No observers have"))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.util
 import inspect
+import itertools
 import re
+import types
+import typing
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ..errors import UserError
@@ -60,10 +65,56 @@ def required_arguments(cls: type) -> set[str]:
     return {p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
 
 
+def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The type hints of a function, less those that name what its module does not import."""
+    function = inspect.unwrap(function)
+    hints: dict[str, Any] = {}
+    for name, annotation in inspect.get_annotations(function).items():
+        alone = type("Alone", (), {"__annotations__": {name: annotation}})
+        with contextlib.suppress(Exception):
+            hints |= typing.get_type_hints(alone, globalns=function.__globals__)
+    return hints
+
+
+def as_typed(value: Any, hint: Any) -> Any:
+    """A value as its type hint has it, where text, JSON or YAML has it otherwise.
+
+    Text becomes a path, a list a tuple, and a key that is text a number; all else stays.
+    """
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    cls = origin or hint
+    if origin in (typing.Union, types.UnionType):
+        kinds = [typing.get_origin(arg) or arg for arg in args]
+        exact = [arg for arg, kind in zip(args, kinds) if kind is type(value)]
+        if exact or value is None:
+            return as_typed(value, exact[0]) if exact else value
+        tried = (as_typed(value, arg) for arg in args)
+        return next((made for made in tried if type(made) is not type(value)), value)
+    if isinstance(value, str) and isinstance(cls, type) and issubclass(cls, PurePath):
+        return cls(value)
+    if cls in (tuple, list) and isinstance(value, (list, tuple)):
+        item_hints = args if cls is tuple and args[-1:] != (...,) else args[:1] * len(value)
+        padded = itertools.zip_longest(value, item_hints[: len(value)], fillvalue=Any)
+        items = [as_typed(item, item_hint) for item, item_hint in padded]
+        return tuple(items) if cls is tuple else items if isinstance(value, list) else value
+    if cls is dict and isinstance(value, dict) and args:
+        return {_key(key, args[0]): as_typed(item, args[1]) for key, item in value.items()}
+    return value
+
+
+def _key(key: Any, hint: Any) -> Any:
+    with contextlib.suppress(ValueError):
+        if isinstance(key, str) and hint in (int, float):
+            return hint(key)
+    return key
+
+
 def complete(
     group: str, cls: type, values: dict[str, Any], known_by: object = None
 ) -> dict[str, Any]:
     """Every argument of `cls`: as configured, else its default, else as another object has it.
+
+    What is configured arrives as its type hint says (`as_typed`).
 
     Args:
         group: of the configuration, for the refusal.
@@ -76,11 +127,12 @@ def complete(
         UserError: a required argument has no value.
     """
     completed, missing = {}, []
+    hints = type_hints(cls.__init__)  # type: ignore[misc]  # of this class, not of a subclass
     for name, parameter in inspect.signature(cls).parameters.items():
         if name in RUNNERS_OWN.get(group, ()) or parameter.kind is parameter.VAR_KEYWORD:
             continue
         if name in values:
-            completed[name] = values[name]
+            completed[name] = as_typed(values[name], hints.get(name))
         elif parameter.default is not parameter.empty:
             completed[name] = parameter.default
         elif hasattr(known_by, name) and not callable(getattr(known_by, name)):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import operator
 import os
 import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ..config.plain_values import essence as essence  # "as": a re-export, for mypy
+from ..config.plain_values import to_json
 from ..errors import UserError
 
 
@@ -28,53 +27,33 @@ def refuse_links(*paths: Path) -> None:
 def write_json(path: Path, content: object) -> None:
     """Replaces a JSON file as a whole: a kill or a full disk leaves the old one.
 
+    Tuples and keys that are no text are written so that `read_run` gives them back.
+
     Raises:
         OSError: it cannot be written.
     """
     part = path.with_name(f"{path.name}.{threading.get_ident()}.tmp")
     try:
-        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(to_json(content), indent=2) + "\n", encoding="utf-8")
         os.replace(part, path)
     except OSError:
         part.unlink(missing_ok=True)
         raise
 
 
-def essence(value: Any) -> Any:
-    """The same value, with what is plain in essence made plain, in containers as well.
+def plain(**groups: Any) -> dict[str, Any]:
+    """What a record can hold of some values; other objects are left out."""
+    made: dict[str, Any] = _plain_items(essence(groups))
+    return made
 
-    numpy scalars become Python's numbers, paths text, ranges lists: a checkpoint that holds one of
-    these could not be read without running code. A container without any is returned as it is.
-    """
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, range):
-        return list(value)
-    if type(value) in (list, tuple):
-        items = [essence(item) for item in value]
-        return value if all(map(operator.is_, items, value)) else type(value)(items)
+
+def _plain_items(value: Any) -> Any:
     if isinstance(value, dict):
-        new = {essence(key): essence(item) for key, item in value.items()}
-        same = all(map(operator.is_, new.values(), value.values())) and new.keys() == value.keys()
-        return value if same else new
+        return {key: _plain_items(item) for key, item in value.items() if _is_plain(item)}
     return value
 
 
-def plain(**groups: Any) -> dict[str, Any]:
-    """What a record can hold of some values: JSON's types; tuples as lists, other objects not."""
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, dict):
-            return convert_all(value)
-        return [convert(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-    def convert_all(values: dict[Any, Any]) -> dict[str, Any]:
-        return {str(k): convert(v) for k, v in values.items() if _is_plain(v)}
-
-    return convert_all(essence(groups))
-
-
 def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, (str, int, float, dict, list, tuple))
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (str, int, float, dict))

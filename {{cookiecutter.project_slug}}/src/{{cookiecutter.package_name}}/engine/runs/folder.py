@@ -36,7 +36,7 @@ from typing import Any
 from ..config.invocation import Invocation
 from ..config.sacred_internals import RunObserver, as_json
 from ..errors import refusals
-from .files import write_json
+from .files import plain, write_json
 from .lock import lock
 from .metrics_file import read_metrics
 from .new_folder import make_folder
@@ -103,7 +103,7 @@ class RunFolder(RunObserver):
     ) -> str:
         with refusals("run", (OSError,)):
             self._make(_id)
-            write_json(self._folder / "config.json", as_json(config))
+            write_json(self._folder / "config.json", config)
             record = {"experiment": ex_info, "command": command, "host": host_info}
             self._update(record | {"meta": meta_info, "status": "QUEUED"})
         return self._folder.name
@@ -145,7 +145,7 @@ class RunFolder(RunObserver):
                     "attempts": [attempt],
                 }
             # The record comes last: a folder that has one is a run, whenever this process dies.
-            write_json(self._folder / "config.json", as_json(config))
+            write_json(self._folder / "config.json", config)
             self._update(record)
             self.output = Output(self._folder / "cout.txt")
         self.output.start()
@@ -195,7 +195,7 @@ class RunFolder(RunObserver):
         with self._noting_problems():
             self._update({"heartbeat": beat_time.isoformat(), "result": result})
             if info:
-                write_json(self._folder / "info.json", as_json(info))
+                write_json(self._folder / "info.json", plain(**info))
 
     def log_metrics(self, metrics_by_name: dict[str, Any], info: dict[str, Any]) -> None:
         """Nothing: `EpochReport` keeps the metrics, in step with the checkpoints."""
@@ -237,8 +237,8 @@ class RunFolder(RunObserver):
             return
         with self._noting_problems():
             record = self.resumed.record | {"attempts": self.record["attempts"]}
-            write_json(self._folder / "config.json", as_json(self.resumed.config))
-            write_json(self._folder / "info.json", as_json(self.resumed.info))
+            write_json(self._folder / "config.json", self.resumed.config)
+            write_json(self._folder / "info.json", self.resumed.info)
             self.record = {}
             self._update(record)
 

@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from ..config.plain_values import from_json
 from ..errors import UserError
 from ..plugins import PACKAGE
 from .files import write_json
@@ -116,7 +117,7 @@ def read_run(path: Path) -> Run:
     for name in ("run.json", "config.json", "info.json"):
         file = path / name
         try:
-            files[name] = json.loads(file.read_text(encoding="utf-8"))
+            files[name] = from_json(json.loads(file.read_text(encoding="utf-8")))
             if not isinstance(files[name], dict):
                 raise ValueError("not an object")
         except FileNotFoundError:
