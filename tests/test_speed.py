@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import sys
 
+import numpy as np
 import pytest
 import torch
 from helpers import DEBUG, read, run_command
@@ -34,6 +36,43 @@ class SlowAtOnce(Slow):
     def __getitems__(self, indices):
         return torch.utils.data.default_collate([self[i] for i in indices])
 """
+IN_MEMORY = """
+import tempfile
+from pathlib import Path
+
+import torch
+
+from . import SplitDataset
+
+
+class Busy(SplitDataset):
+    input_shape, num_classes = (1, 4, 4), 2
+
+    def __init__(self, split: str, size: int = 600):
+        self.images = torch.rand(size, 1, 4, 4)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.images[index] * (sum(range(200_000)) % 2 + torch.rand(())), 1
+
+
+class BusyAtOnce(Busy):
+    def __getitems__(self, indices):
+        return torch.utils.data.default_collate([self[i] for i in indices])
+
+
+class BusyFiles(Busy):
+    def __init__(self, split: str, size: int = 600):
+        super().__init__(split, size)
+        self.path = Path(tempfile.mkdtemp(), "file")
+        self.path.write_bytes(bytes(1000))
+
+    def __getitem__(self, index):
+        assert self.path.read_bytes()
+        return super().__getitem__(index)
+"""
 COUNTS_THREADS = """
 import torch
 
@@ -49,7 +88,8 @@ class CountsThreads(Evaluator):
 @pytest.fixture(scope="module")
 def train(copy_project):
     """Runs a command of a project that has the plug-ins above, and returns its output."""
-    plug_ins = {"datasets/slow.py": SLOW, "evaluators/counts_threads.py": COUNTS_THREADS}
+    plug_ins = {"datasets/busy.py": IN_MEMORY, "datasets/slow.py": SLOW}
+    plug_ins |= {"evaluators/counts_threads.py": COUNTS_THREADS}
     project = copy_project(plug_ins)
     return lambda *words, **where: project.module(*words, **where).stdout
 
@@ -82,6 +122,45 @@ def test_a_training_that_waits_for_its_data_says_so(train, tmp_path, dataset, wo
     assert 0 < info["speed"]["waiting_for_data"] <= 1
     # 10 ms for each example: never more than a hundred a second and worker
     assert 0 < info["speed"]["examples_per_second"] < 100 * max(1, workers)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "workers", "advice"),
+    [
+        ("Busy", 0, "a method __getitems__ of Busy reads a batch at once"),
+        ("BusyAtOnce", 0, "a BusyAtOnce that does less for an example, or a larger batch_size"),
+        ("Busy", 2, "dataloader_args.num_workers=0: it is in memory"),
+        (
+            "BusyFiles",
+            0,
+            "dataloader_args.num_workers=2 reads ahead; a method __getitems__ of Busy",
+        ),
+    ],
+)
+def test_worker_processes_are_not_advised_for_data_in_memory(
+    train, tmp_path, dataset, workers, advice
+):
+    words = [f"dataset_name={dataset}", f"dataloader_args.num_workers={workers}"]
+    words += ["trainer_args.limit_val_batches=1", "trainer_args.max_epochs=1"]
+    printed = train("train", "with", *words, cwd=tmp_path)
+    assert f"the data holds the training up: {advice}" in printed
+    assert ("reads ahead" in printed) == (dataset == "BusyFiles")
+
+
+def test_looking_at_the_data_changes_no_random_state(tree):
+    class Random(torch.utils.data.Dataset):
+        def __len__(self):
+            return 20
+
+        def __getitem__(self, index):
+            return torch.rand(()) + random.random() + np.random.rand()
+
+    loader = tree("engine.training.loaders").LazyLoader(Random(), batch_size=5)
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    assert not tree("engine.training.speed")._reads_ahead_of_disk(loader)
+    after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    assert torch.equal(before[0], after[0])
+    assert before[1:] == after[1:]
 
 
 def test_data_in_memory_holds_nothing_up(train, tmp_path):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config.checks import check_names, check_plug_ins, check_types, listed
 from ..config.compose import flat
@@ -17,6 +18,9 @@ from ..runs.files import plain, refuse_links
 from ..runs.finding import find_run, run_of_checkpoint
 from ..runs.folder import RunFolder
 from ..runs.stored import Run
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Trainer
 
 # What a resumed run writes to by its name; other files are replaced, and a link with them.
 APPENDED_TO = ("lock", "cout.txt", "metrics.jsonl", "checkpoints", "attempts")
@@ -126,9 +130,27 @@ def _check_arguments(config: dict[str, Any]) -> None:
             get_cpp_compiler()
     # What only these two refuse: an unknown accelerator, a negative batch size.
     with refusals("trainer_args", (Exception,)):
-        make_trainer(None, [], config["trainer_args"])
+        trainer = make_trainer(None, [], config["trainer_args"])
+    _check_nodes(trainer)
     with refusals("dataloader_args", (Exception,)):
         DataLoader(range(1), **config["dataloader_args"])  # type: ignore[arg-type]  # a sequence will do
+
+
+def _check_nodes(trainer: Trainer) -> None:
+    """Refuses several machines where nothing says which: the first would wait for the others."""
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+
+    # Lightning falls back to this one where it detects no launcher (torchrun, SLURM, LSF, MPI,
+    # XLA: `_choose_and_init_cluster_environment`, 2.6.6). It reads these variables, and without
+    # them takes its own machine for the first (`LightningEnvironment.main_address`).
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    is_alone = isinstance(environment, LightningEnvironment) and "MASTER_ADDR" not in os.environ
+    if is_alone and trainer.num_nodes > 1:
+        raise UserError(
+            f"trainer_args.num_nodes={trainer.num_nodes}: nothing says where the other nodes are: "
+            "start the training by torchrun or srun, or on each of them with MASTER_ADDR, "
+            "MASTER_PORT and NODE_RANK set"
+        )
 
 
 def check_evaluation(invocation: Invocation, config: dict[str, Any]) -> None:
