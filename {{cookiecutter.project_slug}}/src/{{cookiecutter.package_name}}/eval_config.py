@@ -29,6 +29,10 @@ def config():
     seed = 42  # seeds every random generator that an evaluator draws from
 
     @to_dict
+    class model_args:
+        pass  # as stored with the run, unless set here
+
+    @to_dict
     class dataset_args:
         pass  # the run's own, unless set here
 

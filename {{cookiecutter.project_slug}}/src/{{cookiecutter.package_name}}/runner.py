@@ -95,6 +95,7 @@ def evaluate(
     runs: Literal["all"] | None,
     checkpoint_path: str | None,
     model_name: str,
+    model_args: dict,
     dataset_args: dict,
     evaluator_name: str,
     evaluator_args: dict,
@@ -119,7 +120,7 @@ def evaluate(
 
     dataset_args, dataset = rebuild_dataset(evaluated, "test", dataset_args)
     say(f"data   {type(dataset).__name__}, test split: {_listed(dataset.describe())}")
-    model = on_device(rebuild_model(evaluated, checkpoint, dataset), device)
+    model = on_device(rebuild_model(evaluated, checkpoint, dataset, model_args), device)
     evaluator = make_evaluator(evaluator_name, evaluator_args)
 
     evaluation_ex.info.update(evaluation_record(evaluated, checkpoint, dataset, dataset_args))

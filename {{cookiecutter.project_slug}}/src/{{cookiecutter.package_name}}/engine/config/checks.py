@@ -61,7 +61,9 @@ def check_plug_ins(defaults: dict[str, Any], config: dict[str, Any]) -> None:
     names = {key: config[key] for key in config if key.removesuffix("_name") in ROOMS}
     for key, name in names.items():
         find(key.removesuffix("_name"), name)
-    for group in [key for key, value in defaults.items() if isinstance(value, dict)]:
+    # `evaluate` has the model of a run: `check_evaluation` knows which.
+    others = {"model_args"} if "run" in config else set()
+    for group in [k for k, value in defaults.items() if isinstance(value, dict) and k not in others]:
         class_name = names.get(group.removesuffix("_args") + "_name")
         if class_name or group in OUTSIDE:
             check_names(group, config[group], class_name)

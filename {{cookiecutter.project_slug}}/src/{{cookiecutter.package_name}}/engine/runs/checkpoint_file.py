@@ -7,7 +7,7 @@ import io
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -19,6 +19,9 @@ from ..errors import UserError
 from .files import essence
 
 RESUME_STATE = "resume_state"  # key of a checkpoint
+COMPILED = "_orig_mod."  # torch.compile's name for a module within the one that it makes of it
+# What Lightning loads when a run is resumed (`_CheckpointConnector`, 2.6).
+OF_A_TRAINING = ("state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers")
 
 
 class DamagedError(UserError):
@@ -142,6 +145,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         DamagedError: the file is not what was once written.
         UserError: it holds objects that would have to be built by code.
     """
+    if path.is_symlink() and not path.exists():
+        raise DamagedError(f"{path} is a link to {path.readlink()}, which is not there")
     is_whole = zipfile.is_zipfile(path)
     try:
         if is_whole:
@@ -163,6 +168,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, KeyError, EOFError) as error:
         raise DamagedError(f"{path} is damaged: {str(error) or 'it is empty'}") from error
+
+
+def refuse_incomplete(content: dict[str, Any], path: Path, parts: Iterable[str]) -> None:
+    """Refuses a checkpoint without a part that is needed.
+
+    Raises:
+        DamagedError: names the part.
+    """
+    if not isinstance(content, dict):
+        raise DamagedError(f"{path} is no checkpoint of a run: it holds a {type(content).__name__}")
+    if missing := [part for part in parts if part not in content]:
+        raise DamagedError(f"{path} is no whole checkpoint: it lacks {', '.join(missing)}")
 
 
 def resume_state(checkpoint: dict[str, Any]) -> dict[str, Any] | None:

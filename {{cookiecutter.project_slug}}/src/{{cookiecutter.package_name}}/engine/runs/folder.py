@@ -259,7 +259,7 @@ class RunFolder(RunObserver):
 
     def _has_saved(self, run: Run) -> bool:
         begun = (self._folder / "lock").stat().st_mtime  # which was written at the beginning
-        return any(path.stat().st_mtime > begun for path in run.checkpoints())
+        return any(path.lstat().st_mtime > begun for path in run.checkpoints())
 
     def _update(self, changes: dict[str, Any]) -> None:
         """Changes the record; heartbeats do it in a thread of their own."""

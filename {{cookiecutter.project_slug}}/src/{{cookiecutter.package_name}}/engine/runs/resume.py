@@ -83,7 +83,13 @@ def starting_point(
     Raises:
         UserError: the requested checkpoint is damaged, or all of the run's are.
     """
-    from .checkpoint_file import DamagedError, read_checkpoint, resume_state
+    from .checkpoint_file import (
+        OF_A_TRAINING,
+        DamagedError,
+        read_checkpoint,
+        refuse_incomplete,
+        resume_state,
+    )
 
     if resumed is None:
         return None, None
@@ -91,6 +97,7 @@ def starting_point(
     for path in [resumed.checkpoint] if resumed.checkpoint else run.checkpoints():
         try:
             content = read_checkpoint(path)
+            refuse_incomplete(content, path, (*OF_A_TRAINING, "global_step"))
             break
         except DamagedError as damage:
             damaged.append(str(damage))

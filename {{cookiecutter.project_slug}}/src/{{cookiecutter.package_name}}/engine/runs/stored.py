@@ -97,14 +97,14 @@ class Run:
         """The best checkpoint, or the last where nothing was validated."""
         for name in ("best.ckpt", "last.ckpt"):
             path = self.path / "checkpoints" / name
-            if path.is_file():
+            if path.is_file() or path.is_symlink():
                 return path
         raise UserError(f"run {self.name} ({self.status}) has left no checkpoint")
 
     def checkpoints(self) -> list[Path]:
         """All its checkpoints, `last.ckpt` first, then from new to old."""
         paths = self.path.glob("checkpoints/*.ckpt")
-        return sorted(paths, key=lambda p: (p.name == "last.ckpt", p.stat().st_mtime), reverse=True)
+        return sorted(paths, key=lambda p: (p.name == "last.ckpt", p.lstat().st_mtime), reverse=True)
 
 
 def read_run(path: Path) -> Run:

@@ -18,10 +18,10 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import nn
 from torchmetrics import Metric, MetricCollection
 
+from ..runs.checkpoint_file import COMPILED
 from .lightning_internals import lightnings_attributes, modes_in_training
 from .state_codec import Decoder, Encoded, Encoder, UnstorableError, copied, same
 
-COMPILED = "_orig_mod."  # torch.compile's name for the module within the one that it makes
 OF_A_MODULE = {*vars(nn.Module())} - {"training"}
 
 

@@ -170,7 +170,10 @@ def check_evaluation(invocation: Invocation, config: dict[str, Any]) -> None:
         run.checkpoint()
     dataset_name, evaluator_name = run.config["dataset_name"], config["evaluator_name"]
     check_names("dataset_args", config["dataset_args"], dataset_name)
+    model_name = run.path.parent.name
+    check_names("model_args", config["model_args"], model_name)
     import_lightning()
+    check_types("model_args", load("model", model_name), config["model_args"])
     check_types("dataset_args", load("dataset", dataset_name), config["dataset_args"])
     check_types("evaluator_args", load("evaluator", evaluator_name), config["evaluator_args"])
     refuse_links(run.path / "evaluations")
