@@ -63,7 +63,9 @@ def check_plug_ins(defaults: dict[str, Any], config: dict[str, Any]) -> None:
         find(key.removesuffix("_name"), name)
     # `evaluate` has the model of a run: `check_evaluation` knows which.
     others = {"model_args"} if "run" in config else set()
-    for group in [k for k, value in defaults.items() if isinstance(value, dict) and k not in others]:
+    for group in [
+        k for k, value in defaults.items() if isinstance(value, dict) and k not in others
+    ]:
         class_name = names.get(group.removesuffix("_args") + "_name")
         if class_name or group in OUTSIDE:
             check_names(group, config[group], class_name)

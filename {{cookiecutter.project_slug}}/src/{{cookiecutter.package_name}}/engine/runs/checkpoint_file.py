@@ -38,7 +38,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     both files.
     """
 
-    is_checked = False
+    is_checked, writes = False, True
+
+    @contextlib.contextmanager
+    def only_checking(self) -> Iterator[None]:
+        """Within it nothing is written: what would be is held against what can be read back."""
+        self.is_checked = self.writes = False
+        try:
+            yield
+        finally:
+            self.writes = True
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -47,6 +56,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if not self.is_checked:  # each later checkpoint of a run holds values of the same kinds
             refuse_unreadable(content)
             self.is_checked = True
+        if not self.writes:
+            return
         with _replacing(path) as part, part.open("xb") as file:
             torch.save(content, file)
             file.flush()

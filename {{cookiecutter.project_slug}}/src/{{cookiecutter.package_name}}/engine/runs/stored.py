@@ -104,7 +104,9 @@ class Run:
     def checkpoints(self) -> list[Path]:
         """All its checkpoints, `last.ckpt` first, then from new to old."""
         paths = self.path.glob("checkpoints/*.ckpt")
-        return sorted(paths, key=lambda p: (p.name == "last.ckpt", p.lstat().st_mtime), reverse=True)
+        return sorted(
+            paths, key=lambda p: (p.name == "last.ckpt", p.lstat().st_mtime), reverse=True
+        )
 
 
 def read_run(path: Path) -> Run:

@@ -17,6 +17,7 @@ from .checkpoints import Checkpoints
 from .finite import FiniteLoss
 from .monitor import MonitorExists
 from .progress import EpochReport, ProgressBar
+from .readable import ReadableCheckpoints
 from .reconfigure import Reconfigure
 from .speed import Compile, SpeedReport
 from .stopping import EndWithParent, StopRequest
@@ -74,6 +75,7 @@ def make_callbacks(
     means = TrainMetrics()
     callbacks: list[Callback] = [Reconfigure(changes)] if changes else []
     callbacks += [FiniteLoss(monitor), MonitorExists(monitor), EndWithParent()]
+    callbacks.append(ReadableCheckpoints())
     callbacks += [means, SpeedReport(means), EpochReport(folder, log_scalar)]
     if compile_model:
         callbacks.append(Compile())
