@@ -205,6 +205,8 @@ def resume_state(checkpoint: dict[str, Any]) -> dict[str, Any] | None:
         return checkpoint.get(RESUME_STATE)
     # Version 0.4.0 and before: the same under other names.
     old = checkpoint["exact"]
+    # In 0.2.0 the models logged their loss. `TrainMetrics` does it since, and would be shadowed.
+    ours = () if all("callbacks" in rank for rank in old["ranks"]) else ("train_loss",)
     return {
         "save_point": old["moment"],
         "num_training_batches": old["batches"],
@@ -213,8 +215,8 @@ def resume_state(checkpoint: dict[str, Any]) -> dict[str, Any] | None:
         "ranks": [
             {
                 "random_states": rank["chance"],
-                "sums": rank["sums"],
-                "callbacks": rank["callbacks"],
+                "sums": [entry for entry in rank["sums"] if entry["log"]["name"] not in ours],
+                "callbacks": rank.get("callbacks", {}),
                 "metrics": {
                     name: {
                         "update_count": values["_update_count"],
