@@ -19,6 +19,7 @@ from .engine.commands.runs import runs
 from .engine.config.invocation import current
 from .engine.errors import unknown
 from .engine.processes import say, use_threads
+from .engine.runs.files import shown
 from .engine.runs.folder import run_folder, store_record
 from .engine.runs.resume import starting_point, stored_basis
 from .engine.training.preflight import check_evaluation, check_training
@@ -120,16 +121,16 @@ def evaluate(
 
     dataset_args, dataset = rebuild_dataset(evaluated, "test", dataset_args)
     say(f"data   {type(dataset).__name__}, test split: {_listed(dataset.describe())}")
+    evaluation_ex.info.update(evaluation_record(evaluated, checkpoint, dataset, dataset_args))
     model = on_device(rebuild_model(evaluated, checkpoint, dataset, model_args), device)
     evaluator = make_evaluator(evaluator_name, evaluator_args)
 
-    evaluation_ex.info.update(evaluation_record(evaluated, checkpoint, dataset, dataset_args))
     folder = run_folder(invocation)
     results = measure(evaluator, model, dataset, folder)
     width = max(map(len, results), default=0)
     say("\n".join(f"{key:<{width}}  {value:.4f}" for key, value in results.items()))
     if folder:
-        say(f"done   stored in {folder}")
+        say(f"done   stored in {shown(folder)}")
     return results
 
 

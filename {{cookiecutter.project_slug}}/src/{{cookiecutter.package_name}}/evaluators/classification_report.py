@@ -18,7 +18,7 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from ..engine.errors import UserError
+from ..engine.errors import UserError, printable
 from . import Evaluator
 
 
@@ -86,13 +86,17 @@ class ClassificationReport(Evaluator):
         confusion = multiclass_confusion_matrix(preds, targets, len(names))  # rows: true classes
         examples = confusion.sum(1).tolist()
         rows = [(name, *row, n) for name, row, n in zip(names, scores, examples, strict=True)]
-        width = max(len("class"), *map(len, names))
+        shown = [printable(name.replace("\n", "\\n")) for name in names]
+        width = max(len("class"), *map(len, shown))
         print(f"{'class':>{width}}  precision  recall      F1  examples")
-        for name, precision, recall, f1, n in [*rows, ("mean", *means, len(targets))]:
+        last = ("mean", *means, len(targets))
+        for name, (_, precision, recall, f1, n) in zip(
+            [*shown, "mean"], [*rows, last], strict=True
+        ):
             print(f"{name:>{width}}  {precision:9.4f}  {recall:6.4f}  {f1:6.4f}  {n:8d}")
         print()
         self.add_table("per_class.csv", ("class", "precision", "recall", "f1", "examples"), rows)
-        self.add_figure("confusion_matrix.png", confusion_figure, names, confusion)
+        self.add_figure("confusion_matrix.png", confusion_figure, shown, confusion)
 
     def _add_mistakes(self, names, dataset, confidences, preds, targets) -> None:
         wrong = (preds != targets).nonzero().squeeze(1)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..engine.errors import printable
 from . import Evaluator
 
 
@@ -80,7 +81,7 @@ class LanguageReport(Evaluator):
             results |= {f"{name}_{key}": value for key, value in zip(keys, row, strict=True)}
         text = self._generate(model, dataset)
         (self.folder / "generated.txt").write_text(text, encoding="utf-8")
-        print(f"generated, at temperature {self.temperature}:\n{text}\n")
+        print(f"generated, at temperature {self.temperature}:\n{printable(text)}\n")
         return results
 
     def _generate(self, model: LanguageModel, dataset: Text) -> str:

@@ -39,6 +39,8 @@ def _doomed(found: list[Run]) -> Iterator[tuple[Path, str]]:
         # Whatever is linked into the folder is not ours.
         if run.path.is_symlink() or run.path.parent.is_symlink() or run.status == "RUNNING":
             continue
+        if run.status == "QUEUED":  # it has not begun yet
+            continue
         if run.status != "COMPLETED" and not run.checkpoints():
             yield run.path, f"{run.status}, no checkpoint"
             continue

@@ -1,17 +1,18 @@
-"""`evaluate with runs=all`: an evaluation of each finished run that has none yet."""
+"""`evaluate with runs=all`: an evaluation of each finished run whose checkpoint has none yet."""
 
 from __future__ import annotations
 
 import sys
 
 from ..config.invocation import current
-from ..errors import UserError
+from ..errors import Interrupted, UserError
 from ..processes import say
-from ..runs.finding import all_runs
+from ..runs.evaluations import is_evaluated
+from ..runs.finding import every_run
 
 
 def evaluate_all(log_dir: str, evaluator_name: str) -> dict[str, float]:
-    """Evaluates every finished run that has no evaluation by this evaluator.
+    """Evaluates every finished run whose checkpoint has no evaluation by this evaluator.
 
     Raises:
         UserError: at least one could not be evaluated; each was named with its reason.
@@ -19,14 +20,21 @@ def evaluate_all(log_dir: str, evaluator_name: str) -> dict[str, float]:
     invocation = current()
     overrides = {key: value for key, value in invocation.overrides.items() if key != "runs"}
     done, refused = 0, 0
-    for run in all_runs(log_dir):
-        if run.status != "COMPLETED" or evaluator_name in run.evaluators():
-            continue
+    for path, run in every_run(log_dir):
+        name = f"{path.parent.name}/{path.name}"
         try:
-            invocation.experiment.run("evaluate", config_updates=overrides | {"run": run.name})
+            if isinstance(run, UserError):
+                raise run
+            if run.status != "COMPLETED" or is_evaluated(run, evaluator_name):
+                continue
+            invocation.experiment.run("evaluate", config_updates=overrides | {"run": name})
             done += 1
-        except UserError as refusal:
-            print(f"{run.name} is not evaluated: {refusal}", file=sys.stderr)
+        except Interrupted:
+            raise
+        except (Exception, SystemExit) as error:  # whatever a class of the user's own raises
+            what = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            refusal = UserError(f"{name} is not evaluated: {what}{error}")
+            print(refusal, file=sys.stderr, flush=True)
             refused += 1
         say("")
     say(f"done   {done} runs evaluated by {evaluator_name}, {refused} refused")

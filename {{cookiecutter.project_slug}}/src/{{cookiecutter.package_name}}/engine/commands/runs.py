@@ -37,7 +37,8 @@ def runs(log_dir: str, sort: str = "", **names: object) -> None:
 
     Whatever a run has a name for chooses and sorts: a column of the table, `model`, a key of the
     configuration, the monitored metric (its best value), another metric (its last value), and a
-    result of the newest finished evaluation. `sort=-val_accuracy` begins with the largest.
+    result of the newest finished evaluation, unless that is out of date: its checkpoint has been
+    replaced since. `sort=-val_accuracy` begins with the largest.
     """
     defaults = json.loads(json.dumps(experiment("train").defaults))
     rows = [_row(outcome, defaults) for outcome in outcomes(sound_runs(log_dir))]
@@ -87,7 +88,7 @@ def _sorted(rows: list[Row], sort: str) -> list[Row]:
 def _row(outcome: Outcome, defaults: dict[str, Any]) -> Row:
     run = outcome.run
     files, own = dict(defaults), dict(run.config)
-    own["model_name"] = run.path.parent.name
+    own["model_name"] = run.model_name
     for kind in ("model", "dataset"):  # the file's arguments are meant for the file's class
         if own[f"{kind}_name"] != defaults[f"{kind}_name"]:
             files[f"{kind}_args"] = {}
@@ -97,7 +98,9 @@ def _row(outcome: Outcome, defaults: dict[str, Any]) -> Row:
         for key in own
         if key not in ("model_name", "dataset_name") and own[key] != files.get(key)
     ]
-    scores = outcome.last | outcome.results | {outcome.monitor: outcome.best}
+    # An evaluation of a checkpoint that has been replaced since sorts and chooses nothing.
+    results = dict.fromkeys(outcome.results, math.nan) if outcome.is_outdated else outcome.results
+    scores = outcome.last | results | {outcome.monitor: outcome.best}
     test = next(iter(outcome.results.items()), None)
     columns = {
         "run": run.name,
@@ -106,15 +109,16 @@ def _row(outcome: Outcome, defaults: dict[str, Any]) -> Row:
         "status": outcome.status,
         "epochs": outcome.epochs,
         "best": outcome.best,
-        "test": test[1] if test else math.nan,
+        "test": results[test[0]] if test else math.nan,
         "duration": outcome.seconds,
         "differs": " ".join(differs),
     }
+    outdated = " (out of date)" if outcome.is_outdated else ""
     shown = {
         "best": f"{outcome.monitor} {number(outcome.best)}"
         if outcome.best == outcome.best
         else "-",
-        "test": f"{test[0]} {number(test[1])}" if test else "-",
+        "test": f"{test[0]} {number(test[1])}{outdated}" if test else "-",
         "duration": duration(outcome.seconds),
     }
     return Row(outcome.settings | own | scores | columns, shown)

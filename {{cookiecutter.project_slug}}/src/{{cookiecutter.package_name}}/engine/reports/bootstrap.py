@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from .outcome import Outcome, read_json, read_per_example
+from ..runs.files import read_json, reading
+from ..runs.provenance import same_data
+from .outcome import Outcome, read_per_example
 
 EXACT = 10_000  # examples up to which they are resampled; above, the mean's distribution is normal
 
@@ -74,9 +76,10 @@ def intervals(first: Outcome, other: Outcome) -> list[Interval]:
     for outcome in both:
         if outcome.evaluation is None:
             raise UserError(f"{what} {outcome.name} is not evaluated")
-        folders.append(outcome.evaluation)
-    ours_on, theirs_on = (_test_set(x, folder) for x, folder in zip(both, folders))
-    if ours_on != theirs_on:
+        if outcome.is_outdated:
+            raise UserError(f"{what} the evaluation of {outcome.name} is out of date")
+        folders.append(outcome.evaluation.path)
+    if not _same_test_set(both, folders):
         raise UserError(f"{what} their test sets or evaluators are not the same")
     files = [folder / "per_example.csv" for folder in folders]
     if missing := [str(file) for file in files if not file.exists()]:
@@ -96,10 +99,15 @@ def intervals(first: Outcome, other: Outcome) -> list[Interval]:
     return [Interval(name, gap, low, high, runs, len(ours)) for name, gap, low, high in columns]
 
 
-def _test_set(outcome: Outcome, folder: Path) -> tuple[object, ...]:
-    """What is equal for two evaluations on the same examples (besides how many there are)."""
-    config, info = (read_json(folder / name) for name in ("config.json", "info.json"))
-    # Where no files tell what the data are, the arguments do.
-    told_by = info.get("fingerprint") or info.get("dataset_args")
-    dataset = outcome.run.config["dataset_name"]
-    return config.get("evaluator_name"), dataset, info.get("data"), told_by
+def _same_test_set(outcomes: tuple[Outcome, ...], folders: list[Path]) -> bool:
+    """Whether two evaluations are on the same examples (besides how many there are)."""
+    described, hashes = [], []
+    for outcome, folder in zip(outcomes, folders, strict=True):
+        config, info = (read_json(folder / name) for name in ("config.json", "info.json"))
+        with reading(folder / "info.json"):
+            hashes.append({str(name): value for name, value in info["fingerprint"].items()})
+        # Where no files tell what the data are, the arguments do.
+        told_by = None if hashes[-1] else info.get("dataset_args")
+        dataset = outcome.run.config["dataset_name"]
+        described.append((config.get("evaluator_name"), dataset, info.get("data"), told_by))
+    return described[0] == described[1] and same_data(*hashes)

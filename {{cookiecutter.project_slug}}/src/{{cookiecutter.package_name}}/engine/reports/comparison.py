@@ -48,7 +48,7 @@ def group_by_seed(outcomes: list[Outcome]) -> list[list[Outcome]]:
     seen: Counter[tuple[object, object]] = Counter()
     for outcome in outcomes:
         settings = {key: value for key, value in outcome.settings.items() if key != "seed"}
-        alike = (outcome.run.path.parent.name, outcome.status, repr(sorted(settings.items())))
+        alike = (outcome.run.model_name, outcome.status, repr(sorted(settings.items())))
         repeat = (alike, outcome.settings.get("seed"))
         groups.setdefault((alike, seen[repeat]), []).append(outcome)
         seen[repeat] += 1
@@ -56,11 +56,16 @@ def group_by_seed(outcomes: list[Outcome]) -> list[list[Outcome]]:
 
 
 def group_name(group: list[Outcome]) -> str:
-    """`MyCoolIdea/1,2,4`: a group has one model."""
-    ids = [outcome.run.path.name for outcome in group]
-    if len(ids) > 5:
-        ids = [*ids[:3], "...", ids[-1]]
-    return f"{group[0].run.path.parent.name}/{','.join(ids)}"
+    """`MyCoolIdea/1,2,4`; a group has one model, whose runs may lie in several folders."""
+    ids: dict[str, list[str]] = {}
+    for outcome in group:
+        folder = outcome.run.path.parent.name
+        ids.setdefault(folder, []).append(outcome.run.path.name)
+    shortened = {
+        folder: [*names[:3], "...", names[-1]] if len(names) > 5 else names
+        for folder, names in ids.items()
+    }
+    return as_text(" ".join(f"{folder}/{','.join(names)}" for folder, names in shortened.items()))
 
 
 def _texts(group: list[Outcome], key: str) -> list[str]:

@@ -15,11 +15,12 @@ from ..config.signatures import complete
 from ..contracts import Evaluator, SplitDataset
 from ..errors import refusals
 from ..plugins import load
+from ..runs.evaluations import checkpoint_record
 from ..runs.files import plain, write_json
 from ..runs.provenance import fingerprint
 from ..runs.stored import Run
-from .outcome import write_per_example
-from .parts import draw_figures, write_tables
+from .csv_files import write_columns, write_rows
+from .figures import draw_figures
 
 
 def make_evaluator(name: str, values: dict[str, Any]) -> Evaluator:
@@ -39,7 +40,7 @@ def evaluation_record(
     """What info.json says of an evaluation: what was evaluated, and on which data."""
     return plain(
         run=run.name,
-        checkpoint=str(checkpoint),
+        **checkpoint_record(checkpoint),
         dataset_args=dataset_args,
         data=dataset.describe(),
         fingerprint=fingerprint(dataset.files()),
@@ -65,8 +66,9 @@ def measure(
     results = {key: float(value) for key, value in results.items()}
     if folder:
         if evaluator.per_example:
-            write_per_example(folder / "per_example.csv", evaluator.per_example)
-        write_tables(evaluator.tables, folder)
+            write_columns(folder / "per_example.csv", evaluator.per_example)
+        for name, rows in evaluator.tables.items():
+            write_rows(folder / name, rows)
         write_json(folder / "results.json", results)
         draw_figures(evaluator.figures, folder)
     return results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..errors import UserError
 from ..runs.finding import every_run
@@ -21,10 +21,10 @@ def sound_runs(log_dir: str) -> list[Run]:
             _complain(run)
         else:
             found.append(run)
-    return sorted(found, key=lambda run: str(run.record.get("start_time")))
+    return found
 
 
-def outcomes(found: list[Run]) -> Iterator[Outcome]:
+def outcomes(found: Iterable[Run]) -> Iterator[Outcome]:
     for run in found:
         try:
             yield read_outcome(run)

@@ -1,21 +1,15 @@
-"""What an evaluator hands over beside its numbers: tables and figures, as files."""
+"""The figures that an evaluator hands over, as files."""
 
 from __future__ import annotations
 
-import csv
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import printable
+
 logger = logging.getLogger(__name__)
-
-
-def write_tables(tables: Mapping[str, Iterable[Iterable[Any]]], folder: Path) -> None:
-    """Writes each table as CSV, under its name."""
-    for name, rows in tables.items():
-        with (folder / name).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(rows)
 
 
 def draw_figures(figures: Mapping[str, Callable[[], Any]], folder: Path) -> None:
@@ -26,5 +20,5 @@ def draw_figures(figures: Mapping[str, Callable[[], Any]], folder: Path) -> None
             draw().savefig(path, dpi=120)
         except Exception as error:
             path.unlink(missing_ok=True)  # half a picture would mislead
-            said = " ".join(f"{type(error).__name__}: {error}".split())
+            said = printable(" ".join(f"{type(error).__name__}: {error}".split()))
             logger.warning("WARNING: %s could not be drawn (%s)", name, said)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import json
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..config.compose import flat
-from ..errors import UserError
+from ..runs.evaluations import Evaluation, evaluations
+from ..runs.files import reading
 from ..runs.metrics_file import metrics_file, read_metrics
 from ..runs.stored import Run
+from .csv_files import read_columns
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,7 @@ class Outcome:
         epochs: epochs done.
         best: best value of the monitored metric so far, or NaN.
         seconds: duration of all attempts together.
-        evaluation: folder of the newest finished evaluation, or None.
-        results: of that evaluation; the evaluator's first result is the first.
+        evaluation: the newest finished one, or None.
     """
 
     run: Run
@@ -43,8 +40,7 @@ class Outcome:
     epochs: int
     best: float
     seconds: float
-    evaluation: Path | None
-    results: dict[str, float]
+    evaluation: Evaluation | None
 
     @property
     def name(self) -> str:
@@ -61,6 +57,16 @@ class Outcome:
         return {name: points[-1][1] for name, points in self.curves.items() if points}
 
     @property
+    def results(self) -> dict[str, float]:
+        """Of the newest finished evaluation."""
+        return self.evaluation.results if self.evaluation else {}
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the checkpoint that was evaluated has been replaced since."""
+        return self.evaluation is not None and not self.evaluation.is_current
+
+    @property
     def scores(self) -> dict[str, float]:
         """Best, last and test values, by names that tell which is which."""
         last = {f"last {name}": value for name, value in self.last.items()}
@@ -74,37 +80,18 @@ def read_outcome(run: Run) -> Outcome:
         UserError: a file is not what a run writes; it is named.
     """
     known = ("model_args", "dataset_args", "data", "fingerprint")
-    with _reading(run.path / "config.json"):
+    with reading(run.path / "config.json"):
         configured = settings(run.config) | settings({k: run.info.get(k, {}) for k in known})
-    with _reading(metrics_file(run.path)):
+    with reading(metrics_file(run.path)):
         curves, epochs = _curves(read_metrics(run.path))
-    with _reading(run.path / "run.json"):
+    with reading(run.path / "run.json"):
         status, seconds, best = run.status, _seconds(run), run.best
     if math.isnan(best):  # it has not ended
         values = [value for _, value in curves.get(run.config["monitor"], ()) if value == value]
         choose = max if run.config.get("monitor_mode") == "max" else min
         best = choose(values, default=math.nan)
-    evaluation, results = _newest_evaluation(run.path / "evaluations")
-    return Outcome(run, status, configured, curves, epochs, best, seconds, evaluation, results)
-
-
-@contextlib.contextmanager
-def _reading(file: Path) -> Iterator[None]:
-    """Names the file in which something is not what a run writes."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        raise UserError(f"{file} is damaged: {error!r}") from None
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    with _reading(file):
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise TypeError("not an object")
-        return content
+    evaluation = next(evaluations(run), None)
+    return Outcome(run, status, configured, curves, epochs, best, seconds, evaluation)
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, object]:
@@ -142,31 +129,7 @@ def _seconds(run: Run) -> float:
     return total
 
 
-def _newest_evaluation(folder: Path) -> tuple[Path | None, dict[str, float]]:
-    """Folder and results of the newest finished evaluation."""
-    paths = [file.parent for file in folder.glob("*/run.json")]
-    for path in sorted(paths, key=lambda p: (len(p.name), p.name), reverse=True):
-        if read_json(path / "run.json").get("status") == "COMPLETED":
-            results = read_json(path / "results.json")
-            with _reading(path / "results.json"):
-                return path, {name: float(value) for name, value in results.items()}
-    return None, {}
-
-
-def write_per_example(file: Path, columns: Mapping[str, Sequence[float]]) -> None:
-    """Writes one row for each test example; the columns are as long as each other."""
-    rows = zip(*columns.values(), strict=True)
-    with file.open("w", newline="", encoding="utf-8") as opened:
-        table = csv.writer(opened)
-        table.writerow(columns)
-        table.writerows(map(float, row) for row in rows)
-
-
 def read_per_example(file: Path) -> dict[str, np.ndarray]:
     """Metric -> a number for each test example, `(N,)` float64."""
-    with _reading(file), file.open(newline="", encoding="utf-8") as opened:
-        names = next(csv.reader(opened))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*input contained no data")
-            values = np.loadtxt(opened, delimiter=",", ndmin=2, dtype=np.float64)
-        return dict(zip(names, values.reshape(-1, len(names)).T, strict=True))
+    with reading(file):
+        return read_columns(file)

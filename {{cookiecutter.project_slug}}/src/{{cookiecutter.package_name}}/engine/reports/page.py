@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .comparison import Comparison
+from .text import as_text
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -81,4 +82,4 @@ def _chart(comparison: Comparison, metric: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return text.replace("$", r"\$")  # no mathematics
+    return as_text(text).replace("$", r"\$")  # no mathematics

@@ -9,7 +9,7 @@ import torch
 
 from ..runs.checkpoint_file import read_checkpoint
 from ..runs.metrics_file import read_metrics
-from ..runs.provenance import versions
+from ..runs.provenance import same_data, versions
 from ..runs.stored import Run
 
 
@@ -30,11 +30,12 @@ def compare_reproduction(
     results = [*_weights(original.path, folder), *_metrics(original.path, folder)]
     then = {w.partition("==")[0]: w for w in original.record["experiment"].get("dependencies", [])}
     now = {word.partition("==")[0]: word for word in versions()}
+    data = original.info.get("fingerprint", {}), info["fingerprint"]
     circumstances = [
         *(f"sources: {name} has changed" for name in original.changed_sources()),
         *_changes("versions", then, now),
         *_changes("machine", original.info.get("machine", {}), info["machine"]),
-        *_changes("data", original.info.get("fingerprint", {}), info["fingerprint"]),
+        *([] if same_data(*data) else _changes("data", *data)),
         *(
             f"configuration: {key} became {value!r} when the run was resumed"
             for attempt in original.attempts

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..config.plain_values import essence as essence  # "as": a re-export, for mypy
-from ..config.plain_values import to_json
+from ..config.plain_values import from_json, to_json
 from ..errors import UserError
+
+# What content raises that is not what was written.
+DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+
+# What a run that goes on writes to by its name, and these folders' content; JSON files and
+# checkpoints are replaced, and a link with them.
+WRITTEN_TO = (
+    "lock",
+    "cout.txt",
+    "metrics.jsonl",
+    "hparams.yaml",
+    "profile.txt",
+    "uncommitted.diff",
+)
+FOLDERS = ("attempts", "resources", "sources")
 
 
 def refuse_links(*paths: Path) -> None:
@@ -24,6 +49,65 @@ def refuse_links(*paths: Path) -> None:
             raise UserError(f"{path} is a link, maybe out of the run's folder: nothing is written")
 
 
+def refuse_links_in(folder: Path) -> None:
+    """Refuses a run's folder with a link in it through which going on would write.
+
+    Raises:
+        UserError: names the first one.
+    """
+    refuse_links(*(folder / name for name in (*WRITTEN_TO, *FOLDERS, "checkpoints")))
+    for name in FOLDERS:
+        refuse_links(*(folder / name).rglob("*"))
+
+
+def shown(path: Path) -> Path:
+    """A path as a person may type it: from the current folder where it lies in there."""
+    with contextlib.suppress(OSError, ValueError):  # no such folder any more, or not in there
+        return path.relative_to(Path.cwd())
+    return path
+
+
+@contextlib.contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Names the file in which something is not what a run writes.
+
+    Raises:
+        UserError: in place of what reading damaged content raises.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except DAMAGE as error:
+        raise UserError(f"{file} is damaged: {error!r}") from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in a run's folder; opening a pipe or a device might never end.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or is no file.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("no file")
+    return path.read_text(encoding="utf-8")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file; nothing in it is run.
+
+    Raises:
+        UserError: it cannot be read, or is none.
+    """
+    try:
+        content = from_json(json.loads(read_text(file)))
+    except DAMAGE as error:
+        raise UserError(f"{file} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{file} cannot be read: not an object")
+    return content
+
+
 def write_json(path: Path, content: object) -> None:
     """Replaces a JSON file as a whole: a kill or a full disk leaves the old one.
 
@@ -34,7 +118,9 @@ def write_json(path: Path, content: object) -> None:
     """
     part = path.with_name(f"{path.name}.{threading.get_ident()}.tmp")
     try:
-        part.write_text(json.dumps(to_json(content), indent=2) + "\n", encoding="utf-8")
+        part.unlink(missing_ok=True)
+        with part.open("x", encoding="utf-8") as file:  # "x": not through a link
+            file.write(json.dumps(to_json(content), indent=2) + "\n")
         os.replace(part, path)
     except OSError:
         part.unlink(missing_ok=True)

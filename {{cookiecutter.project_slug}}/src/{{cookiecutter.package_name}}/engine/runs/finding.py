@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,19 @@ from .stored import Run, read_run
 
 
 def every_run(log_dir: str) -> Iterator[tuple[Path, Run | UserError]]:
-    """Every folder below `log_dir` that may be a run's, with the run or what is wrong with it."""
+    """Every folder below `log_dir` that may be a run's, with the run or what is wrong with it.
+
+    The oldest first; those that cannot be read come last.
+    """
+    found = list(_every_folder(log_dir))
+    return iter(sorted(found, key=lambda pair: _age(pair[1])))
+
+
+def _age(run: Run | UserError) -> tuple[bool, str]:
+    return (True, "") if isinstance(run, UserError) else (False, run.began)
+
+
+def _every_folder(log_dir: str) -> Iterator[tuple[Path, Run | UserError]]:
     for path in sorted(Path(log_dir).glob("*/*/")):
         if path.parent.name == "comparisons" or not path.is_dir():
             continue
@@ -24,8 +37,7 @@ def every_run(log_dir: str) -> Iterator[tuple[Path, Run | UserError]]:
 
 def all_runs(log_dir: str) -> list[Run]:
     """Every readable run below `log_dir`, oldest first; unreadable ones are skipped."""
-    found = [run for _, run in every_run(log_dir) if isinstance(run, Run)]
-    return sorted(found, key=lambda run: str(run.record.get("start_time")))
+    return [run for _, run in every_run(log_dir) if isinstance(run, Run)]
 
 
 def find_run(log_dir: str, run: str | int, model_name: str) -> Run:
@@ -83,9 +95,11 @@ def run_of_checkpoint(checkpoint_path: str) -> Run:
     if not path.is_file():
         others = [p.name for p in path.parent.glob("*.ckpt")]
         raise unknown("checkpoint_path: file", str(path), [str(path.parent / o) for o in others])
-    if not (path.parent.parent / "run.json").is_file():
-        raise UserError(
-            f"checkpoint_path: {path} lies in no run's folder (<run>/checkpoints/), so nothing "
-            "tells which model and dataset it belongs to"
-        )
-    return read_run(path.resolve().parent.parent)
+    # A checkpoint may be a link out of the run's folder, or a link into it.
+    for file in (Path(os.path.abspath(path)), path.resolve()):
+        if (file.parent.parent / "run.json").is_file():
+            return read_run(file.parent.parent)
+    raise UserError(
+        f"checkpoint_path: {path} lies in no run's folder (<run>/checkpoints/), so nothing "
+        "tells which model and dataset it belongs to"
+    )

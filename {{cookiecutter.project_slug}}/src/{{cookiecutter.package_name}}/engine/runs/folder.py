@@ -6,7 +6,7 @@ run.json            status, result, attempts, host, versions, git commit
 cout.txt            what was printed, as it came
 metrics.jsonl       the metrics of each epoch, appended to
 metrics.json        the same in sacred's form, made at the end
-sources/            all sources of the package
+sources/            all sources of the package; of an evaluation, those that are not the run's
 uncommitted.diff    changes to tracked files that were not committed
 checkpoints/        best.ckpt and last.ckpt
 events.out.*        TensorBoard's curves; hparams.yaml is its logger's
@@ -29,19 +29,19 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ..config.invocation import Invocation
 from ..config.sacred_internals import RunObserver, as_json
-from ..errors import refusals
-from .files import plain, write_json
+from ..errors import UserError, refusals
+from .files import plain, refuse_links, refuse_links_in, write_json
 from .lock import lock
 from .metrics_file import read_metrics
 from .new_folder import make_folder
 from .output import Output
-from .provenance import copy_sources, git_state, versions
+from .provenance import copy_sources, git_state, keep_sources, versions
 from .stored import Run
 
 
@@ -56,6 +56,7 @@ class RunFolder(RunObserver):
         resumed: the run that goes on, in its own folder.
         changes: what its configuration says now and did not: dotted key -> value.
         config: what is recorded as the configuration; None: that of this process.
+        evaluated: folder of the run that an evaluation is of.
 
     Attributes:
         dir: folder of the run; None before it has one.
@@ -70,8 +71,10 @@ class RunFolder(RunObserver):
         resumed: Run | None = None,
         changes: dict[str, Any] | None = None,
         config: dict[str, Any] | None = None,
+        evaluated: Path | None = None,
     ):
-        self.basedir, self.resumed = Path(basedir), resumed
+        # "absolute": a plug-in may change the current folder later.
+        self.basedir, self.resumed, self.evaluated = Path(basedir).absolute(), resumed, evaluated
         self.changes, self.recorded = changes or {}, config
         self.dir: Path | None = None
         self.record: dict[str, Any] = {}  # run.json
@@ -101,11 +104,15 @@ class RunFolder(RunObserver):
         meta_info: dict[str, Any],
         _id: str | None,
     ) -> str:
+        if self.resumed:
+            raise UserError(f"{self.resumed.name} exists already: only a new run is queued")
+        config = {key: value for key, value in config.items() if key != "resume"}
         with refusals("run", (OSError,)):
             self._make(_id)
             write_json(self._folder / "config.json", config)
             record = {"experiment": ex_info, "command": command, "host": host_info}
-            self._update(record | {"meta": meta_info, "status": "QUEUED"})
+            record |= {"meta": meta_info, "queue_time": queue_time.isoformat()}
+            self._update(record | {"status": "QUEUED"})
         return self._folder.name
 
     def started_event(
@@ -128,11 +135,12 @@ class RunFolder(RunObserver):
         }
         config = {key: value for key, value in (self.recorded or config).items() if key != "resume"}
         with refusals("run", (OSError,)):
-            if self.resumed:
+            self._take_over(self.resumed) if self.resumed else self._make(_id)
+            if self.resumed and self.resumed.status != "QUEUED":
                 record = self._resume(self.resumed, attempt)
-            else:
-                self._make(_id)
-                record = {
+            else:  # what is queued begins now; it may have failed to do so before
+                queued = self.resumed.record if self.resumed else {}
+                record = queued | {
                     "experiment": dict(ex_info) | self._provenance(),
                     "command": command,
                     "host": host_info,
@@ -142,7 +150,7 @@ class RunFolder(RunObserver):
                     "resources": [],
                     "artifacts": [],
                     "heartbeat": None,
-                    "attempts": [attempt],
+                    "attempts": [*queued.get("attempts", []), attempt],
                 }
             # The record comes last: a folder that has one is a run, whenever this process dies.
             write_json(self._folder / "config.json", config)
@@ -156,36 +164,28 @@ class RunFolder(RunObserver):
         self.lock = lock(self.dir)  # held until this object is gone
 
     def _provenance(self) -> dict[str, Any]:
-        names = copy_sources(self._folder / "sources")
-        return {
-            "sources": [[name, f"sources/{name}"] for name in names],
-            "repositories": git_state(self._folder),
-            "dependencies": versions(),
-        }
+        kept = keep_sources(self._folder, self.evaluated)
+        return kept | {"repositories": git_state(self._folder), "dependencies": versions()}
+
+    def _take_over(self, run: Run) -> None:
+        """Takes over the folder of a stored run."""
+        self.dir = run.path.absolute()
+        self.lock = lock(run.path)
+        refuse_links_in(run.path)  # again: it was unlocked until now
+        for leftover in run.path.rglob("*.tmp"):
+            if leftover.is_symlink() or leftover.is_file():
+                leftover.unlink()
 
     def _resume(self, run: Run, attempt: dict[str, Any]) -> dict[str, Any]:
-        """Takes over the folder of a stored run; returns its record, with this attempt."""
-        self.dir = run.path
-        self.lock = lock(run.path)
-        for leftover in run.path.rglob("*.tmp"):
-            leftover.unlink()
-        record = dict(run.record)
-        for key in ("stop_time", "fail_trace", "result"):
-            record.pop(key, None)
-        *earlier, last = run.attempts
-        if last["status"] == "RUNNING":
-            files = [*run.path.glob("*.*"), *run.path.glob("checkpoints/*")]
-            sign = datetime.fromtimestamp(max(f.stat().st_mtime for f in files), timezone.utc)
-            last = last | {
-                "status": "DEAD",
-                "stop_time": sign.replace(tzinfo=None).isoformat(),  # as sacred's
-                "why": "its process is gone",
-            }
+        """The record of a stored run, with this attempt."""
+        ended = ("stop_time", "fail_trace", "result")
+        record = {key: value for key, value in run.record.items() if key not in ended}
+        earlier = run.ended_attempts()
         attempt["changes"] = self.changes
         if run.changed_sources():
-            attempt["sources"] = f"attempts/{len(earlier) + 2}/sources"
+            attempt["sources"] = f"attempts/{len(earlier) + 1}/sources"
             copy_sources(run.path / attempt["sources"])
-        return record | {"attempts": [*earlier, last, attempt], "status": "RUNNING"}
+        return record | {"attempts": [*earlier, attempt], "status": "RUNNING"}
 
     # Meanwhile
 
@@ -205,6 +205,7 @@ class RunFolder(RunObserver):
         digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
         target = self._folder / "resources" / f"{path.stem}_{digest}{path.suffix}"
         target.parent.mkdir(exist_ok=True)
+        refuse_links(target)
         shutil.copyfile(path, target)
         self._update({"resources": [*self.record["resources"], [str(filename), str(target)]]})
 
@@ -212,6 +213,7 @@ class RunFolder(RunObserver):
         self, name: str, filename: str, metadata: Any = None, content_type: str | None = None
     ) -> None:
         target, known = self._folder / name, self.record["artifacts"]
+        refuse_links(target)
         if target.exists() and not target.samefile(filename) and name not in known:
             raise FileExistsError(f"{target} is a file of the run: call the artifact otherwise")
         with contextlib.suppress(shutil.SameFileError):

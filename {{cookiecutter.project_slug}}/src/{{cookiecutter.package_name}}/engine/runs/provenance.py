@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,16 @@ DIFF = 10 << 20  # bytes of a diff above which its summary is recorded
 
 
 def fingerprint(files: Iterable[Path]) -> dict[str, str]:
-    """SHA-256 of each file, by its name; of files above 1 GiB, of their size and 64 pieces."""
-    hashes = {}
-    for path in files:
+    """SHA-256 of each file, by its path within the data; above 1 GiB, of its size and 64 pieces.
+
+    The data's folder is the innermost one that holds all files: a copy elsewhere is the same.
+    """
+    paths = [Path(os.path.abspath(path)) for path in files]
+    hashes: dict[str, str] = {}
+    if not paths:
+        return hashes
+    folder = os.path.commonpath([path.parent for path in paths])
+    for path in paths:
         digest, size = hashlib.sha256(), path.stat().st_size
         with path.open("rb") as file:
             if size <= WHOLE:
@@ -34,8 +42,26 @@ def fingerprint(files: Iterable[Path]) -> dict[str, str]:
                 for number in range(64):
                     file.seek((size - PIECE) * number // 63)
                     digest.update(file.read(PIECE))
-        hashes[path.name] = digest.hexdigest()
+        hashes[path.relative_to(folder).as_posix()] = digest.hexdigest()
     return hashes
+
+
+def same_data(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether two fingerprints are of the same files.
+
+    Those of version 0.4.0 and before have names without folders; of several files with one name
+    they have the last.
+    """
+    nested = [any("/" in name for name in hashes) for hashes in (one, other)]
+    if nested == [True, False]:
+        one = _names_only(one)
+    elif nested == [False, True]:
+        other = _names_only(other)
+    return dict(one) == dict(other)
+
+
+def _names_only(hashes: Mapping[str, str]) -> dict[str, str]:
+    return {name.rpartition("/")[2]: value for name, value in hashes.items()}
 
 
 def versions() -> list[str]:
@@ -65,16 +91,60 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def copy_sources(folder: Path) -> list[str]:
-    """Copies all sources of the package; returns their names relative to `folder`."""
-    names = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = path.relative_to(PACKAGE.parent)
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-        names.append(name.as_posix())
-    return names
+def sources(copy: Path | None = None) -> dict[str, Path]:
+    """The sources of the package, or of the copy of it that a run has: name -> file."""
+    folder = copy or PACKAGE.parent
+    files = (path for path in (copy or PACKAGE).rglob("*.py") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in sorted(files)}
+
+
+def keep_sources(folder: Path, of_run: Path | None = None) -> dict[str, Any]:
+    """Copies the sources of the package into the folder of a run or of an evaluation.
+
+    Args:
+        folder: of the run; they go into `sources/` there.
+        of_run: folder of the run that is evaluated: only what is not as in its sources is copied.
+
+    Returns:
+        What run.json says of them; the two hashes are equal where the sources are the run's.
+    """
+    now, names = sources(), None
+    more: dict[str, Any] = {}
+    if of_run:
+        names = changed_sources(of_run)
+        more["run_sources_sha256"] = sources_hash(sources(of_run / "sources"))
+        more["run_sources_gone"] = sorted(set(names) - now.keys())
+    copied = copy_sources(folder / "sources", names)
+    listed = [[name, f"sources/{name}"] for name in copied]
+    return {"sources": listed, "sources_sha256": sources_hash(now), **more}
+
+
+def copy_sources(folder: Path, names: Collection[str] | None = None) -> list[str]:
+    """Copies sources of the package, by their names or all; returns the names."""
+    copied = []
+    for name, path in sources().items():
+        if names is None or name in names:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+            copied.append(name)
+    return copied
+
+
+def sources_hash(files: Mapping[str, Path]) -> str:
+    """SHA-256 of the names and contents of sources."""
+    digest = hashlib.sha256()
+    for name, path in files.items():
+        digest.update(f"{name}\n{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def changed_sources(run: Path) -> list[str]:
+    """Names of the sources that are not what they were when the run in a folder began."""
+    then, now = sources(run / "sources"), sources()
+    both = then.keys() & now.keys()
+    changed = {name for name in both if then[name].read_bytes() != now[name].read_bytes()}
+    return sorted(changed | (then.keys() ^ now.keys()))
 
 
 def git_state(folder: Path) -> list[dict[str, Any]]:

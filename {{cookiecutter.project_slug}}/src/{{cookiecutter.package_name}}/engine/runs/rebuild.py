@@ -35,7 +35,7 @@ def rebuild_dataset(
     """
     recorded = run.info.get("dataset_args", run.config["dataset_args"])
     values, (dataset,) = make_splits(run.config["dataset_name"], recorded | overrides, split)
-    required = required_arguments(load("model", run.path.parent.name))
+    required = required_arguments(load("model", run.model_name))
     for name, value in run.info.get("model_args", {}).items():
         supplied = name in required - run.config["model_args"].keys() and hasattr(dataset, name)
         if supplied and plain(now=getattr(dataset, name)) != {"now": value}:
@@ -64,7 +64,7 @@ def rebuild_model(
         UserError: the checkpoint is damaged, the model refuses its arguments, or its sources no
             longer fit the checkpoint.
     """
-    cls: type[LightningModule] = load("model", run.path.parent.name)
+    cls: type[LightningModule] = load("model", run.model_name)
     content = read_checkpoint(checkpoint)
     refuse_incomplete(content, checkpoint, ("state_dict",))
     values = run.info.get("model_args", {}) | _hyperparameters(cls, content) | overrides

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..config.invocation import Invocation
-from ..errors import UserError
+from ..errors import UserError, printable
 from ..processes import rank, say
 from .finding import find_run, run_of_checkpoint
 from .lock import lock
+from .provenance import same_data
 from .stored import Run
 
 logger = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ def starting_point(
     for problem in damaged:
         logger.warning("WARNING: %s; resuming from %s", problem, path.name)
     changed = [f"{name} has changed" for name in run.changed_sources()]
-    if run.info.get("fingerprint", record["fingerprint"]) != record["fingerprint"]:
+    if not same_data(run.info.get("fingerprint", record["fingerprint"]), record["fingerprint"]):
         changed.append(f"the data is not that which {run.name} began with")
     for key, now in record["machine"].items():
         then = run.info.get("machine", {}).get(key, now)
@@ -119,6 +120,6 @@ def starting_point(
     if state is None:
         changed.append(f"{path.name} has no random states")
     if changed:
-        logger.warning("WARNING: not to the same bits: %s", "; ".join(changed))
+        logger.warning("WARNING: not to the same bits: %s", printable("; ".join(changed)))
     say(f"resume {run.name} from {path.name}, step {content['global_step']}")
     return path.resolve(), state["next_log_step"] if state else content["global_step"]

@@ -7,19 +7,18 @@ are written by the observer in folder.py. Nothing here imports torch.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
+import os
 import socket
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ..config.plain_values import from_json
 from ..errors import UserError
-from ..plugins import PACKAGE
-from .files import write_json
+from .files import read_json, write_json
 from .lock import is_locked
+from .provenance import changed_sources
 
 SILENCE_S = 60  # of a heartbeat every ten seconds, after which a run elsewhere counts as dead
 
@@ -36,6 +35,18 @@ class Run:
     @property
     def name(self) -> str:
         return f"{self.path.parent.name}/{self.path.name}"
+
+    @property
+    def model_name(self) -> str:
+        """The class of its model; the folder of a model's runs may have been renamed since."""
+        name: str = self.config.get("model_name", self.path.parent.name)
+        return name
+
+    @property
+    def began(self) -> str:
+        """When it was started, or queued."""
+        times = [self.record.get("start_time"), *(a.get("start_time") for a in self.attempts)]
+        return str(next(filter(None, times), self.record.get("queue_time")))
 
     @property
     def status(self) -> str:
@@ -58,29 +69,29 @@ class Run:
         keys = ("start_time", "stop_time", "status")
         return self.record.get("attempts") or [{key: self.record.get(key) for key in keys}]
 
+    def ended_attempts(self) -> list[dict[str, Any]]:
+        """Its attempts; the last one, where it did not see its end, ends at its last sign."""
+        *earlier, last = self.attempts
+        if last["status"] == "RUNNING":
+            files = [*self.path.glob("*.*"), *self.path.glob("checkpoints/*")]
+            sign = datetime.fromtimestamp(max(f.lstat().st_mtime for f in files), timezone.utc)
+            last = last | {
+                "status": "DEAD",
+                "stop_time": sign.replace(tzinfo=None).isoformat(),  # as sacred's
+                "why": "its process is gone",
+            }
+        return [*earlier, last]
+
     def own_config(self) -> dict[str, Any]:
         """Its configuration as resolved: every default of model and data spelled out."""
         resolved = {
             key: self.info[key] for key in ("model_args", "dataset_args") if key in self.info
         }
-        return self.config | {"model_name": self.path.parent.name} | resolved
-
-    def evaluators(self) -> set[str]:
-        """Names of the evaluators that have finished an evaluation of it."""
-        names = set()
-        for results in self.path.glob("evaluations/*/results.json"):
-            with contextlib.suppress(OSError, ValueError, TypeError):
-                config = json.loads(results.with_name("config.json").read_text(encoding="utf-8"))
-                names.add(config.get("evaluator_name"))
-        return names
+        return self.config | {"model_name": self.model_name} | resolved
 
     def changed_sources(self) -> list[str]:
         """Sources of the project that are not what they were when the run began."""
-        then = {p.relative_to(self.path / "sources"): p for p in self.path.glob("sources/**/*.py")}
-        now = {p.relative_to(PACKAGE.parent): p for p in PACKAGE.rglob("*.py")}
-        both = then.keys() & now.keys()
-        changed = {p for p in both if then[p].read_bytes() != now[p].read_bytes()}
-        return sorted(p.as_posix() for p in changed | (then.keys() ^ now.keys()))
+        return changed_sources(self.path)
 
     @property
     def best(self) -> float:
@@ -115,20 +126,15 @@ def read_run(path: Path) -> Run:
     Raises:
         UserError: a file is missing or is no JSON of a run; it is named.
     """
-    files = {}
+    files: dict[str, dict[str, Any]] = {}
     for name in ("run.json", "config.json", "info.json"):
         file = path / name
-        try:
-            files[name] = from_json(json.loads(file.read_text(encoding="utf-8")))
-            if not isinstance(files[name], dict):
-                raise ValueError("not an object")
-        except FileNotFoundError:
-            if name == "info.json":  # a run that failed early has none
-                files[name] = {}
-                continue
-            raise UserError(f"{path} is no run: it has no {name}") from None
-        except (OSError, ValueError) as error:
-            raise UserError(f"{file} cannot be read: {error}") from None
+        if name == "info.json" and not os.path.lexists(file):  # a run that failed early has none
+            files[name] = {}
+        elif not os.path.lexists(file):
+            raise UserError(f"{path} is no run: it has no {name}")
+        else:
+            files[name] = read_json(file)
     for name, key, kind, default in (
         ("run.json", "status", str, None),
         ("run.json", "attempts", list, []),

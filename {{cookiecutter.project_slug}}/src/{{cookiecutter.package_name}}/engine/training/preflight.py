@@ -14,16 +14,13 @@ from ..config.signatures import complete
 from ..errors import UserError, refusals
 from ..plugins import import_lightning, load
 from ..processes import launched
-from ..runs.files import plain, refuse_links
+from ..runs.files import plain, refuse_links, refuse_links_in
 from ..runs.finding import find_run, run_of_checkpoint
 from ..runs.folder import RunFolder
 from ..runs.stored import Run
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
-
-# What a resumed run writes to by its name; other files are replaced, and a link with them.
-APPENDED_TO = ("lock", "cout.txt", "metrics.jsonl", "checkpoints", "attempts")
 
 
 def check_training(invocation: Invocation, config: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +51,7 @@ def check_training(invocation: Invocation, config: dict[str, Any]) -> dict[str, 
     _check_arguments(config)
     if resumed:
         invocation.resumed = replace(resumed, changes=changes)
-        refuse_links(*(resumed.run.path / name for name in APPENDED_TO))
+        refuse_links_in(resumed.run.path)
     basedir = Path(config["log_dir"], config["model_name"])
     observer = RunFolder(basedir, resumed and resumed.run, changes, recorded)
     invocation.experiment.observers[:] = [observer]
@@ -178,4 +175,4 @@ def check_evaluation(invocation: Invocation, config: dict[str, Any]) -> None:
     check_types("evaluator_args", load("evaluator", evaluator_name), config["evaluator_args"])
     refuse_links(run.path / "evaluations")
     invocation.evaluated = run
-    observers[:] = [RunFolder(run.path / "evaluations")]
+    observers[:] = [RunFolder(run.path / "evaluations", evaluated=run.path)]

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from ..config.signatures import complete
 from ..contracts import SplitDataset
 from ..processes import say
-from ..runs.files import plain
+from ..runs.files import plain, shown
 from ..runs.provenance import fingerprint, machine
 from .progress import epoch_metrics
 from .speed import SpeedReport
@@ -51,5 +51,5 @@ def report_training(
     if (best := metrics.get(f"best_{monitor}")) is not None:
         say(f"done   best {monitor} {best:.4f}")
     if folder:
-        say(f"run    {folder.parent.name}/{folder.name}, stored in {folder}")
+        say(f"run    {folder.parent.name}/{folder.name}, stored in {shown(folder)}")
     return metrics
