@@ -163,6 +163,29 @@ def test_a_killed_process_ends_the_run(start, tmp_path, way, victim):
     assert record["attempts"][-1]["why"].startswith("UserError: ")
 
 
+def starting(start, tmp_path) -> tuple[subprocess.Popen, list[int]]:
+    """Two processes that are about to find each other: the first, and the ids of both."""
+    (process,) = start(WAYS["ddp"](FOR_EVER), tmp_path)
+    until(process, "model ")
+    eventually(lambda: any(map(is_training, below(process.pid))), "no second process")
+    return process, [process.pid, *below(process.pid)]
+
+
+def test_ctrl_c_while_processes_start(start, tmp_path):
+    process, family = starting(start, tmp_path)
+    for pid in family:  # as a terminal does
+        os.kill(pid, signal.SIGINT)
+    assert "Interrupted: train was stopped" in finish(process)
+    assert process.returncode == 1
+    assert read(the_run(tmp_path) / "run.json")["status"] == "INTERRUPTED"
+
+
+def test_a_process_whose_first_one_dies_at_once_ends(start, tmp_path):
+    process, family = starting(start, tmp_path)
+    process.kill()
+    eventually(lambda: not any(map(is_training, family)), "somebody is left over")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_spawned_processes_save_and_stop(start, tmp_path, number):
     (process,) = start(WAYS["ddp_spawn"](FOR_EVER), tmp_path)

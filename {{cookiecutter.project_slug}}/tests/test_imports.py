@@ -10,6 +10,7 @@ import pytest
 PACKAGE = next((Path(__file__).resolve().parent.parent / "src").glob("*/runner.py")).parent
 ROOMS = (  # from the ground up: each may import those before it
     "errors",
+    "terminal",
     "processes",
     "contracts",
     "plugins",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import sys
 import traceback
 from collections.abc import Iterable, Iterator
 
@@ -75,3 +76,22 @@ def refusals(
         if raised_in not in traceback.extract_tb(error.__traceback__)[-1].filename:
             raise
         raise UserError(f"{what}: {error}") from error
+
+
+def show_bug(hidden: str) -> None:
+    """Prints the traceback of the exception that is being handled, and of what led to it.
+
+    Args:
+        hidden: package whose frames say nothing; they are left out unless the bug is its own.
+    """
+    shown = traceback.TracebackException(*sys.exc_info())  # type: ignore[arg-type]
+    folder, pending = f"/{hidden}/", [shown]
+    while pending:
+        part = pending.pop()
+        frames = part.stack
+        if frames and folder not in frames[-1].filename.replace("\\", "/"):
+            kept = [f for f in frames if folder not in f.filename.replace("\\", "/")]
+            part.stack = traceback.StackSummary.from_list(kept)
+        causes = (part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ()))
+        pending += [cause for cause in causes if cause is not None]
+    print("".join(shown.format()), end="", file=sys.stderr)

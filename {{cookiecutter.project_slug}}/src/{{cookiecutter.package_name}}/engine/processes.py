@@ -39,10 +39,17 @@ def say(text: str) -> None:
         print(printable(text), flush=True)
 
 
+def stop_signals() -> list[signal.Signals]:
+    """The signals besides Ctrl-C that ask to stop; none that is ignored (`nohup`, `disown`)."""
+    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]  # no HUP on Windows
+    return [n for n in numbers if n is not None and signal.getsignal(n) is not signal.SIG_IGN]
+
+
 def listen() -> None:
-    """Makes Ctrl-C and SIGTERM a KeyboardInterrupt until the training takes over (stopping.py)."""
+    """Makes signals to stop a KeyboardInterrupt until the training takes over (stopping.py)."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in stop_signals():
+            signal.signal(number, _interrupt)
         # A shell script lets the processes that it starts in the background ignore SIGINT.
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -50,7 +57,7 @@ def listen() -> None:
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     # Lightning (2.6, trainer/connectors/signal_connector.py) calls the handler that it has
     # replaced as well: then it is its turn to stop, between two batches.
-    if signal.getsignal(signal.SIGTERM) is _interrupt:
+    if signal.getsignal(signum) is _interrupt:
         raise KeyboardInterrupt
 
 

@@ -9,99 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
-import importlib.util
 import inspect
 import os
-import pkgutil
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from importlib import metadata, resources
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import Interrupted, UserError, refusals
+from ..errors import Interrupted, UserError, refusals, show_bug
+from ..terminal import lasting
 from .plain_values import flattened, is_group, normalized
-
-
-def _find_loader(name: str) -> object:
-    """Stands in for `pkgutil.find_loader`, which Python 3.14 no longer has.
-
-    Relies on it: `sacred.utils.module_exists`, while `sacred.optional` is imported. Can go with a
-    release that calls `importlib.util.find_spec`.
-    """
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):  # ValueError: the module is loaded, its `__spec__` is None
-        return None
-    return spec and spec.loader
-
-
-class _WorkingSet:
-    """Stands in for `pkg_resources.working_set`: installed distributions, read when asked for.
-
-    Relies on it: `get_dependencies_from_pkg` and `PackageDependency` of sacred/dependencies.py.
-    """
-
-    def __iter__(self) -> Iterator[Any]:
-        for found in metadata.distributions():
-            yield types.SimpleNamespace(project_name=found.name, version=found.version)
-
-    @property
-    def by_key(self) -> _WorkingSet:  # reading all for each would take 0.1 s of each command
-        return self
-
-    def get(self, name: str) -> Any:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            return types.SimpleNamespace(version=metadata.version(name))
-
-
-def _pkg_resources() -> types.ModuleType:
-    """Stands in for `pkg_resources`, which setuptools 82 no longer has.
-
-    Relies on it: `sacred/dependencies.py` and `sacred/observers/mongo.py`, which import it at
-    their top. It is used where there is a real one, too: importing that takes 0.08 of the 0.2 s
-    of `import sacred` (medians of 6, 2026-11) and prints a notice of deprecation. Can go with a
-    release that reads `importlib.metadata` (IDSIA/sacred#945).
-    """
-    module = types.ModuleType("pkg_resources", "Stand-in for sacred 0.8.7 alone.")
-    vars(module)["working_set"] = _WorkingSet()
-    vars(module)["resource_filename"] = lambda package, name: str(resources.files(package) / name)
-    return module
-
-
-@contextlib.contextmanager
-def _importing() -> Iterator[None]:
-    """Lends sacred what it imports, and takes it away: others find the real modules, or none.
-
-    pandas is hidden: `sacred.optional` imports it wherever it is installed (0.13 s), to write data
-    frames into a record. A configuration here is text and numbers. No garbage is collected:
-    imports create long-lived objects only, and later collections pass over them.
-    """
-    lent: dict[str, Any] = {"pkg_resources": _pkg_resources(), "pandas": None}  # None: no module
-    lent = {name: module for name, module in lent.items() if name not in sys.modules}
-    sys.modules.update(lent)
-    lacks_loader, collects = not hasattr(pkgutil, "find_loader"), gc.isenabled()
-    if lacks_loader:
-        vars(pkgutil)["find_loader"] = _find_loader
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
-        gc.freeze()
-        if lacks_loader:
-            del vars(pkgutil)["find_loader"]
-        for name in lent:
-            del sys.modules[name]
-
+from .stand_ins import importing
 
 # `datetime.utcnow` in sacred/run.py, sacred/metrics_logger.py (deprecated since Python 3.12) and
 # `pkgutil.find_loader` (up to 3.13) tell the user of this project nothing.
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="sacred")
-with _importing():
+with importing():
+    import sacred.experiment
     from docopt import DocoptExit
     from sacred import SETTINGS, Experiment, arg_parser, utils
     from sacred.config import ConfigDict as ConfigDict  # "as": a re-export, for mypy
@@ -157,6 +82,11 @@ vars(utils)["iterate_flattened"] = flattened
 # `sacred.arg_parser._convert_value` passes each value that it has parsed through jsonpickle, which
 # builds objects and calls functions ({"py/reduce": ...}). A value is what was typed, nothing more.
 arg_parser.restore = lambda value: value
+
+# `Experiment.run_commandline` prints tracebacks with it. sacred's own filter (`_filter_tb` in
+# sacred/utils.py) fails where a cause or context was never raised, as those are which a process
+# pool hands over: it then shows an IndexError of its own. Can go when that is mended.
+sacred.experiment.print_filtered_stacktrace = functools.partial(show_bug, hidden="sacred")
 
 
 def option_refusals() -> contextlib.AbstractContextManager[None]:
@@ -258,7 +188,8 @@ class TerminalExperiment(Experiment):
         argv = [str(word) for word in (sys.argv if argv is None else argv)]
         self._from_terminal = True
         try:
-            return super().run_commandline(argv)
+            with lasting():
+                return super().run_commandline(argv)
         except DocoptExit:  # by docopt-ng, with a usage of a program "dummy"
             error = self.misunderstood(argv[1:])
         except _PastSacred as carrier:

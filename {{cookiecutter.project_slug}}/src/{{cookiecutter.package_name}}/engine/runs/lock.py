@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -9,12 +10,18 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import UserError, refusals
+from ..processes import say
 from .files import refuse_links
 
 try:
     import fcntl
 except ImportError:  # Windows: nothing tells there that two processes resume one run
     fcntl = None  # type: ignore[assignment]  # a module may be missing: mypy has no word for it
+
+
+# What `fcntl` raises where a file system has no locks: some mounts of NFS, Lustre, FUSE.
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+NOT_HERE = "its file system has no locks; train it in one process at a time"
 
 
 def lock(path: Path) -> TextIO:
@@ -30,7 +37,10 @@ def lock(path: Path) -> TextIO:
         try:
             _flock(file, exclusive=True)
             break
-        except OSError:
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                say(f"lock   {path.parent.name}/{path.name} is not locked: {NOT_HERE}")
+                break
             time.sleep(pause)
     else:
         file.seek(0)

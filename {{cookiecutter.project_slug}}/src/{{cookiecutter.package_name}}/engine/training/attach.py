@@ -22,6 +22,7 @@ from .reconfigure import Reconfigure
 from .speed import Compile, SpeedReport
 from .stopping import EndWithParent, StopRequest
 from .train_metrics import TrainMetrics
+from .whole_epochs import WholeEpochs
 
 
 def make_own_callbacks(names: list[str] | str, values: dict[str, dict[str, Any]]) -> list[Callback]:
@@ -75,7 +76,7 @@ def make_callbacks(
     means = TrainMetrics()
     callbacks: list[Callback] = [Reconfigure(changes)] if changes else []
     callbacks += [FiniteLoss(monitor), MonitorExists(monitor), EndWithParent()]
-    callbacks.append(ReadableCheckpoints())
+    callbacks += [ReadableCheckpoints(), WholeEpochs()]
     callbacks += [means, SpeedReport(means), EpochReport(folder, log_scalar)]
     if compile_model:
         callbacks.append(Compile())

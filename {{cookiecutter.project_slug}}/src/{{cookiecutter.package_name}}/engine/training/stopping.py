@@ -2,18 +2,21 @@
 
 phase                           | who handles it        | what happens
 --------------------------------|-----------------------|-------------------------------------------
-before `fit`: Ctrl-C, SIGTERM   | processes.listen      | KeyboardInterrupt: INTERRUPTED, or no run
+before `fit`: Ctrl-C, SIGTERM,  | processes.listen      | KeyboardInterrupt: INTERRUPTED, or no run
+    SIGHUP unless it is ignored |                       |
 `fit`, before the first step:   |                       |
-    SIGTERM (Ctrl-C is one)     | stoppable             | KeyboardInterrupt: INTERRUPTED; a process
+    SIGTERM (the others are one)| stoppable             | KeyboardInterrupt: INTERRUPTED; a process
                                 |                       | that has spawned others passes it on
 between first and last step     | StopRequest, which    | saved and stopped within one batch, on
                                 | Checkpoints asks      | every rank: INTERRUPTED
-a second signal                 | StopRequest           | nothing more: it is being obeyed
+a second signal                 | StopRequest           | nothing more, while it is being obeyed
+a second Ctrl-C, or no batch    | ended_if_hanging      | recorded as INTERRUPTED, then ended
+for some seconds after a signal |                       |
 after the last step             | StopRequest           | nothing: the record is being completed
 another process has died        | together              | UserError in one line: the run is FAILED
 the process that started this   | EndWithParent         | this process exits; records FAILED for a
 one has died                    |                       | rank zero that no longer can
-this one hangs in a collective  | together's watch      | recorded as FAILED, then killed
+this one hangs in a collective  | together's watch      | recorded as FAILED, then ended
 after another one has died      |                       |
 """
 
@@ -24,28 +27,29 @@ import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from multiprocessing import active_children
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.distributed import DistBackendError
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from ..config.invocation import Invocation
 from ..errors import Interrupted, UserError
 from ..plugins import import_lightning
-from ..processes import launched
+from ..processes import launched, stop_signals
 from ..runs.stored import read_run, record_failure
 from .checkpoints import checkpoint_folder
+from .hanging import ended_if_hanging, record_end
 from .lightning_internals import observed_by
 
 POLL_S = 0.5
 GRACE_S = 3.0  # for a process to notice on its own, whose message says more
+PARENT = "TRAINING_PARENT_PID"  # environment variable, for the processes that Lightning starts
 GONE = "another process of the training is gone"
 
 
@@ -66,13 +70,13 @@ class StopRequest:
         `_SignalConnector._sigterm_notifier_fn` (signal_connector.py, 2.6.6) broadcasts from within
         the handler, in between whatever else the ranks exchange.
         """
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, *stop_signals()):
             signal.signal(number, self._request)
 
     def _request(self, signum: int, frame: object) -> None:
         # Spawned children ignore SIGINT: the parent handles Ctrl-C, and torch sends SIGINT to its
         # children when the parent dies (torch/multiprocessing/spawn.py).
-        if signum == signal.SIGTERM or not multiprocessing.parent_process():
+        if signum != signal.SIGINT or not multiprocessing.parent_process():
             self.requested = not self.ended
 
     def end(self) -> None:
@@ -104,37 +108,47 @@ def stoppable(trainer: Trainer, request: StopRequest) -> Iterator[None]:
         if signal.getsignal(signal.SIGTERM) is stop and not ended:
             raise KeyboardInterrupt
 
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    signal.signal(signal.SIGTERM, stop)
+    numbers = {signal.SIGINT, signal.SIGTERM, *stop_signals()}
+    before = {number: signal.getsignal(number) for number in numbers}
     # On SIGTERM Lightning stops between two batches, on KeyboardInterrupt within one.
-    signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
+    for number in numbers:
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGTERM))
+    signal.signal(signal.SIGTERM, stop)
     try:
         yield
-    except SystemExit:  # SIGTERMException, or what becomes of KeyboardInterrupt in trainer/call.py
-        raise Interrupted(f"train was stopped at step {trainer.global_step}") from None
+    except SystemExit as end:
+        # What becomes of KeyboardInterrupt in `_call_and_handle_interrupt` (trainer/call.py, 2.6).
+        is_interrupt = isinstance(end.__context__, KeyboardInterrupt)
+        if is_interrupt or isinstance(end, SIGTERMException):
+            raise Interrupted(f"train was stopped at step {trainer.global_step}") from None
+        raise UserError(f"sys.exit was called at step {trainer.global_step}: {end}") from end
     finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class EndWithParent(Callback):
-    """Ends a process that Lightning has started when its parent process is gone."""
+    """Ends a process that Lightning has spawned when its parent process is gone."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A spawned process unpickles its callbacks before Lightning can print anything in it.
         import_lightning()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        is_script = "LOCAL_RANK" in os.environ and not launched() and trainer.local_rank
-        if is_script or multiprocessing.parent_process():
-            self.parent = os.getppid()
-            threading.Thread(target=self._outlive, args=(trainer,), daemon=True).start()
+        if multiprocessing.parent_process():
+            _end_with_parent(trainer)
 
-    def _outlive(self, trainer: Trainer) -> None:
-        while os.getppid() == self.parent:
+
+def _end_with_parent(trainer: Trainer) -> None:
+    parent = int(os.environ[PARENT])
+
+    def outlive() -> None:
+        while os.getppid() == parent:
             time.sleep(POLL_S)
         _record_for_dead(trainer)
         os._exit(1)
+
+    threading.Thread(target=outlive, daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -143,7 +157,7 @@ def together(trainer: Trainer, invocation: Invocation) -> Iterator[None]:
 
     Args:
         trainer: whose processes they are.
-        invocation: whose run is recorded as FAILED where only a kill can end this process.
+        invocation: whose run is recorded where only a kill can end this process.
 
     Raises:
         UserError: another process has died, or has refused something.
@@ -158,16 +172,23 @@ def together(trainer: Trainer, invocation: Invocation) -> Iterator[None]:
         time.sleep(GRACE_S)
         # Still here: this process waits in a collective (all_reduce, say) for the dead one, which
         # no exception or signal handler can interrupt.
-        _record_own_failure(invocation, f"UserError: {why}")
+        if signals.told:
+            record_end(invocation, "train was stopped while its processes started")
+        else:
+            record_end(invocation, why, failed=True)
         for child in children:
             child.kill()
-        os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(1)
 
     def start_watch(children: list[subprocess.Popen[bytes]]) -> None:
         threading.Thread(target=watch, args=(children,), daemon=True).start()
 
+    if int(os.environ.get("LOCAL_RANK", 0)) and not launched():
+        _end_with_parent(trainer)  # now: the parent may die while the processes find each other
+    else:
+        os.environ[PARENT] = str(os.getpid())
     try:
-        with observed_by(start_watch):
+        with ended_if_hanging(trainer, invocation) as signals, observed_by(start_watch):
             yield
     except ProcessExitedException as error:
         raise UserError(f"trainer_args.devices: {error}") from error
@@ -185,12 +206,6 @@ def together(trainer: Trainer, invocation: Invocation) -> Iterator[None]:
         time.sleep(POLL_S)  # the connection breaks before the exit status can be read
         why = _lost(getattr(trainer.strategy.launcher, "procs", []))
         raise UserError(why or f"{GONE} ({error})") from error
-
-
-def _record_own_failure(invocation: Invocation, why: str) -> None:
-    for observer in invocation.experiment.current_run.observers:
-        observer.failed_event(datetime.now(timezone.utc).replace(tzinfo=None), [why])
-    print(why, file=sys.stderr, flush=True)
 
 
 def _is_of_connection(error: RuntimeError) -> bool:
