@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import torch
@@ -149,11 +150,10 @@ def test_two_processes_fetch_a_file_once(official, server, tmp_path):
     """Each of them goes on only when the file is whole."""
     name = "train-images-idx3-ubyte.gz"
     md5 = hashlib.md5((server.folder / name).read_bytes()).hexdigest()
-    download = next(m.__file__ for n, m in sys.modules.items() if n == "tree.util.download")
     code = (
-        "import importlib.util as u, pathlib, sys, hashlib\n"
-        f"spec = u.spec_from_file_location('download', {download!r})\n"
-        "download = u.module_from_spec(spec); spec.loader.exec_module(download)\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import hashlib, pathlib, helpers\n"
+        "download = helpers.tree_module('util.download')\n"
         f"path = pathlib.Path({str(tmp_path)!r}, 'data', {name!r})\n"
         f"download.fetch([{server.url + name!r}], path, {md5!r})\n"
         f"assert hashlib.md5(path.read_bytes()).hexdigest() == {md5!r}\n"

@@ -16,12 +16,13 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from ..util.download import fetch
+from ..util.download import check, fetch
 from ..util.images import ImagesInMemory
 
 MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
 ARCHIVE = "cifar-10-binary.tar.gz"
 MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+SIZE = 171_000_000  # bytes, at most
 FILES = {  # split: names
     "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
     "test": ("test_batch.bin",),
@@ -76,11 +77,13 @@ class CIFAR10Dataset(ImagesInMemory):
 
         Raises:
             ConnectionError: no mirror delivers it.
+            ValueError: an archive is there, and is another one.
         """
         folder, names = Path(data_dir), [name for part in FILES.values() for name in part]
         if not all((folder / name).exists() for name in names):
             archive = folder / ARCHIVE
-            fetch([f"{mirror}{ARCHIVE}" for mirror in MIRRORS], archive, MD5)
+            fetch([f"{mirror}{ARCHIVE}" for mirror in MIRRORS], archive, MD5, SIZE)
+            check(archive, MD5)
             with FileLock(f"{archive}.lock"), tarfile.open(archive) as packed:
                 for name in names:  # these and no others, each whole or not at all
                     part = folder / f"{name}.part"

@@ -16,6 +16,7 @@ MIRRORS = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
 )
+SIZE = 30_000_000  # bytes of each file, at most
 FILES = {  # official name: MD5 packed, as the mirrors have it
     "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
     "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
@@ -79,7 +80,7 @@ class FashionMNISTDataset(ImagesInMemory):
         for name, md5 in FILES.items():
             path = Path(data_dir, f"{name}.gz")
             if not path.with_suffix("").exists():
-                fetch([f"{mirror}{path.name}" for mirror in MIRRORS], path, md5)
+                fetch([f"{mirror}{path.name}" for mirror in MIRRORS], path, md5, SIZE)
         return {}
 
     def files(self) -> list[Path]:

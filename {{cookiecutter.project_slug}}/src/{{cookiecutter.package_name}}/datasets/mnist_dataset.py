@@ -20,6 +20,7 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
+SIZE = 10_000_000  # bytes of each file, at most
 FILES = {  # official name: MD5 packed as the mirrors have it, MD5 unpacked
     "train-images-idx3-ubyte": (
         "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -97,7 +98,7 @@ class MNISTDataset(ImagesInMemory):
                 raise ConnectionError("no mirror answers")
             for name, (md5, _) in FILES.items():
                 if not (folder / name).exists():
-                    fetch(urls[name], folder / f"{name}.gz", md5)
+                    fetch(urls[name], folder / f"{name}.gz", md5, SIZE)
         except OSError as error:
             if source == "full":
                 raise
