@@ -184,6 +184,7 @@ def test_a_process_whose_first_one_dies_at_once_ends(start, tmp_path):
     process, family = starting(start, tmp_path)
     process.kill()
     eventually(lambda: not any(map(is_training, family)), "somebody is left over")
+    finish(process)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -18,6 +18,7 @@ from ..processes import listen, rank
 from .checks import check_command
 from .compose import Scope, compose
 from .invocation import Invocation, current, enter, leave
+from .options import check_options
 from .plain_values import refuse_objects
 from .sacred_internals import TerminalExperiment, option_refusals
 
@@ -155,6 +156,7 @@ def make_experiment(name: str, doc: str) -> StrictExperiment:
 
     @ex.option_hook
     def only_rank_zero_observes(options: dict[str, Any]) -> None:
+        check_options(options)
         current().is_stored = not options["--unobserved"]
         if rank() > 0:
             options["--unobserved"] = True

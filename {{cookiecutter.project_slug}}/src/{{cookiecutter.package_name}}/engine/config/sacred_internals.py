@@ -137,6 +137,24 @@ def _interruptible(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _give_numbers(observer: Any) -> None:
+    """Makes the result a number for sacred's SqlObserver, whose column for it holds no other.
+
+    Our commands return several metrics: it gets the first of those that name the best score, or
+    else the first. `SqlObserver.save` (sacred/observers/sql.py) fails for a dict.
+    """
+    for name in ("heartbeat_event", "completed_event"):
+        event = getattr(observer, name)
+
+        def with_number(*args: Any, event: Any = event, result: Any = None, **kwargs: Any) -> None:
+            if isinstance(result, dict):
+                names = sorted(result, key=lambda key: not key.startswith("best_"))
+                result = next((float(result[key]) for key in names), None)
+            event(*args, result=result, **kwargs)
+
+        setattr(observer, name, with_number)
+
+
 class TerminalExperiment(Experiment):
     """A sacred experiment as a person at the terminal wants it: refusals are one line.
 
@@ -219,6 +237,9 @@ class TerminalExperiment(Experiment):
         # `Experiment.run` calls it before `Run.__call__`: the only place between the two.
         run = super()._create_run(*args, **kwargs)
         run.main_function = _interruptible(run.main_function)
+        for observer in run.observers:
+            if type(observer).__name__ == "SqlObserver":
+                _give_numbers(observer)
         sacreds = [o for o in run.observers if type(o).__module__.startswith("sacred.")]
         if run.capture_mode is None and sacreds:
             run.capture_mode = "sys"  # "fd" turns the terminal into a pipe: no bar, lost lines

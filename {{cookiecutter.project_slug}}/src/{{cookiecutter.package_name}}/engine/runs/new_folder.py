@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import re
 from pathlib import Path
 
 from ..errors import UserError
+
+RESERVED = ("last", "best", "newest", "all")
+
+
+def _is_read_as_text(name: str) -> bool:
+    """Whether the command line takes the name for what it is; `2024_01` is the number 202401."""
+    try:
+        return str(ast.literal_eval(name)) == name
+    except (ValueError, SyntaxError):
+        return True
 
 
 def make_folder(basedir: Path, name: str | None) -> Path:
@@ -21,6 +32,8 @@ def make_folder(basedir: Path, name: str | None) -> Path:
     """
     if name is not None and not re.fullmatch(r"\w[\w.-]*", str(name)):
         raise UserError(f"a run cannot be called {name!r}: use letters, digits, '-', '_', '.'")
+    if name in RESERVED or not _is_read_as_text(str(name)):
+        raise UserError(f"a run cannot be called {name!r}: `run={name}` means something else")
     path = basedir / str(name)
     try:
         _make_for_runs(basedir)
