@@ -84,7 +84,7 @@ def show_bug(hidden: str) -> None:
     Args:
         hidden: package whose frames say nothing; they are left out unless the bug is its own.
     """
-    shown = traceback.TracebackException(*sys.exc_info())  # type: ignore[arg-type]
+    shown = traceback.TracebackException(*sys.exc_info())
     folder, pending = f"/{hidden}/", [shown]
     while pending:
         part = pending.pop()

@@ -26,13 +26,13 @@ class WholeEpochs(Callback):
         asked = (
             trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches
         )
-        total = sum(asked) if isinstance(asked, list) else asked
+        total = sum(asked)
         if self.validated < total < float("inf"):
             raise _ended_early("the validation", self.validated, total)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loop = trainer.fit_loop.epoch_loop
-        batches = loop.batch_progress.current
+        batches: Any = loop.batch_progress.current  # Lightning's annotation lacks two of four
         # Where the model ends an epoch itself (`on_train_batch_start` returns -1), a batch counts
         # as processed that was never started.
         if batches.started > batches.processed or not loop.done:
