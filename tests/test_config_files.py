@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -109,6 +110,14 @@ def test_links_in_a_runs_folder_lead_no_write_out_of_it(type_words, tmp_path):
         assert f"{name} is a link" in printed
         (run / name).unlink()
         (run / "kept").rename(run / name)
+    (run / "hparams.yaml").unlink()  # TensorBoard's logger would write through a link to nothing
+    for name in ("hparams.yaml", "attempts/2/sources", "resources/x", "profile.txt"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).symlink_to(outside / "made")
+        status, printed = type_words("train", "with", "resume=1", "trainer_args.max_epochs=4")
+        assert status == 1
+        assert f"{name} is a link" in printed
+        (run / name).unlink()
     (run / "evaluations").symlink_to(outside)
     status, printed = type_words("evaluate")
     assert status == 1
@@ -128,3 +137,18 @@ def test_control_characters_of_files_are_shown_as_text(type_words, tmp_path):
         _, printed = type_words(*command)
         assert "\\x1b[2J" in printed
         assert "\x1b" not in printed
+    # Names of folders, metrics and results, in the terminal and on the page.
+    shutil.copytree(config.parent, "model_data/\x1b[31mred\nline/1")
+    metrics = config.with_name("metrics.jsonl")
+    metrics.write_text(metrics.read_text().replace("val_accuracy", "val\\u001b[5m\\naccuracy"))
+    found = ["MNISTModel/1", "\x1b[31mred\nline/1"]
+    for runs in ("all", f"{found!r}"):
+        status, printed = type_words("evaluate", "compare", "with", f"runs={runs}")
+        assert status == 0, printed
+        assert "\\x1b[31mred\\nline/1" in printed
+        assert "last val\\x1b[5m\\naccuracy" in printed
+        assert "\x1b" not in printed
+    for file in Path("model_data/comparisons").rglob("*.html"):
+        text = file.read_text()
+        assert "\x1b" not in text
+        assert "\\x1b[31mred\\nline/1" in text

@@ -150,9 +150,7 @@ def test_a_copied_run_and_a_cleaned_one_keep_their_evaluations(run):
     run("evaluate with run=Tiny/1")
     run(f"evaluate with checkpoint_path={run.runs}/1/checkpoints/last.ckpt")
     shutil.copytree(run.runs / "1", run.runs / "2", copy_function=shutil.copyfile)
-    (
-        run.runs / "1/checkpoints/last.ckpt"
-    ).unlink()  # as `evaluate clean` does
+    (run.runs / "1/checkpoints/last.ckpt").unlink()  # as `evaluate clean` does
     assert "out of date" not in run("evaluate runs")
 
 

@@ -50,6 +50,8 @@ def read_columns(file: Path) -> dict[str, np.ndarray]:
     Raises:
         OSError, ValueError: the file cannot be read or is damaged.
     """
+    if not file.is_file():  # opening a pipe might never end
+        raise ValueError("no file")
     with file.open(newline="", encoding="utf-8") as opened:
         names = [name.removeprefix("'") for name in next(csv.reader(opened), [])]
         with warnings.catch_warnings():

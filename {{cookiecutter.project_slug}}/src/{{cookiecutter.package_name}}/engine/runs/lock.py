@@ -52,6 +52,8 @@ def lock(path: Path) -> TextIO:
 
 
 def is_locked(path: Path) -> bool:
+    if not (path / "lock").is_file():  # opening a pipe might never end
+        return False
     try:
         with (path / "lock").open(encoding="utf-8") as file:
             _flock(file, exclusive=False)

@@ -78,6 +78,8 @@ def read_metrics(folder: Path) -> dict[str, dict[str, list[Any]]]:
     table: dict[str, dict[str, list[Any]]] = {}
     if not file.exists():
         return table
+    if not file.is_file():  # opening a pipe might never end
+        raise ValueError("no file")
     if file.name == TABLE:
         table = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(table, dict):

@@ -11,6 +11,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 
+from ..processes import say
 from ..runs.metrics_file import append_metrics, cut_metrics, restore_metrics
 from .train_metrics import TrainMetrics
 
@@ -85,7 +86,7 @@ class EpochReport(Callback):
             epochs = f"{trainer.current_epoch + 1}"
             if trainer.max_epochs and trainer.max_epochs > 0:  # else max_steps or max_time ends it
                 epochs += f"/{trainer.max_epochs}"
-            print(f"epoch {epochs}  {shown}  {time.monotonic() - self.started:.1f} s", flush=True)
+            say(f"epoch {epochs}  {shown}  {time.monotonic() - self.started:.1f} s")
 
     def state_dict(self) -> dict[str, Any]:
         return {"size": self.size}
