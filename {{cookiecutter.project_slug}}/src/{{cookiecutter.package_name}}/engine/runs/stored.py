@@ -141,6 +141,7 @@ def read_run(path: Path) -> Run:
         ("config.json", "monitor", str, None),
         ("config.json", "dataset_name", str, None),
         ("config.json", "dataset_args", dict, None),
+        ("config.json", "model_name", str, ""),
         ("info.json", "dataset_args", dict, {}),
         ("info.json", "model_args", dict, {}),
     ):

@@ -167,7 +167,7 @@ def check_evaluation(invocation: Invocation, config: dict[str, Any]) -> None:
         run.checkpoint()
     dataset_name, evaluator_name = run.config["dataset_name"], config["evaluator_name"]
     check_names("dataset_args", config["dataset_args"], dataset_name)
-    model_name = run.path.parent.name
+    model_name = run.model_name
     check_names("model_args", config["model_args"], model_name)
     import_lightning()
     check_types("model_args", load("model", model_name), config["model_args"])
