@@ -49,7 +49,7 @@ def group_by_seed(outcomes: list[Outcome]) -> list[list[Outcome]]:
     for outcome in outcomes:
         settings = {key: value for key, value in outcome.settings.items() if key != "seed"}
         alike = (outcome.run.model_name, outcome.status, repr(sorted(settings.items())))
-        repeat = (alike, outcome.settings.get("seed"))
+        repeat = (alike, repr(outcome.settings.get("seed")))
         groups.setdefault((alike, seen[repeat]), []).append(outcome)
         seen[repeat] += 1
     return list(groups.values())
