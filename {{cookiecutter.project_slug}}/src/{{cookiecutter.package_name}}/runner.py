@@ -13,12 +13,15 @@ from typing import Any, Literal
 
 from .engine.commands.clean import clean
 from .engine.commands.compare import compare
+from .engine.commands.completion import complete_words, completion
 from .engine.commands.evaluate_all import evaluate_all
+from .engine.commands.help import help_for
 from .engine.commands.reproduce import reproduce
 from .engine.commands.runs import runs
 from .engine.config.invocation import current
 from .engine.errors import unknown
 from .engine.processes import say, use_threads
+from .engine.runs.evaluated import evaluated_classes
 from .engine.runs.files import shown
 from .engine.runs.folder import run_folder, store_record
 from .engine.runs.resume import starting_point, stored_basis
@@ -142,6 +145,9 @@ def _listed(facts: dict) -> str:
 # its function is the schema of its configuration, its docstring the help.
 train_ex.add_commands(reproduce, unobserved=False)
 evaluation_ex.add_commands(runs, compare, clean, unobserved=True)
+for ex in (train_ex, evaluation_ex):
+    ex.answers = {"help": help_for, "completion": completion, "_complete": complete_words}
+evaluation_ex.classes_of = evaluated_classes
 train_ex.basis = stored_basis  # the configuration of a run that is resumed or reproduced
 
 

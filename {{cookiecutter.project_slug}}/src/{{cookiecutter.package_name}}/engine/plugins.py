@@ -37,6 +37,9 @@ ROOMS = {
 KEYS = {kind: f"{kind}_name" for kind in ROOMS} | {"callback": "callback_names"}
 
 
+_PLUG_IN = r"^class ([A-Za-z]\w*)\b(?!.*\bProtocol\b)"
+
+
 @cache
 def source(path: Path) -> ast.Module:
     """The syntax tree of a file: what it defines is known without importing it, or torch."""
@@ -77,11 +80,14 @@ def _text(path: Path) -> str:
 
 
 def class_names(kind: str) -> set[str]:
-    """The names of all plug-ins of a kind, as far as their files can be read."""
+    """The names of all plug-ins of a kind, as far as their files can be read.
+
+    Private classes are helpers of plug-ins, and a Protocol is what an evaluator needs.
+    """
     names = set()
     for path in _files(ROOMS[kind]):
         with contextlib.suppress(UnicodeDecodeError):
-            names |= set(re.findall(r"^class (\w+)", _text(path), re.MULTILINE))
+            names |= set(re.findall(_PLUG_IN, _text(path), re.MULTILINE))
     return names
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -23,9 +23,14 @@ class Scope(ConfigScope):
 
     Attributes:
         basis: a stored run's configuration, which replaces that of the file; None: the file's.
+        function: the configuration function itself.
     """
 
     basis: dict[str, Any] | None = None
+
+    def __init__(self, function: Callable[..., None]):
+        super().__init__(function)
+        self.function = function
 
     @cached_property
     def defaults(self) -> dict[str, Any]:

@@ -9,18 +9,23 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import Interrupted, UserError, unknown
 from ..plugins import PACKAGE
 from ..processes import listen, rank
+from ..terminal import lasting
 from .checks import check_command
 from .compose import Scope, compose
 from .invocation import Invocation, current, enter, leave
+from .lists import all_lists, top_level_lists
 from .options import check_options
 from .plain_values import refuse_objects
-from .sacred_internals import TerminalExperiment, option_refusals
+from .print_config import in_colour, print_config
+from .project_folder import refuse_foreign_folder
+from .sacred_internals import TerminalExperiment, option_refusals, use_colours
 
 
 class StrictExperiment(TerminalExperiment):
@@ -29,9 +34,28 @@ class StrictExperiment(TerminalExperiment):
     Attributes:
         basis: called with the invocation of a command; returns the configuration of a stored run
             that it starts from, or None. The runner sets it.
+        classes_of: called with a configuration; returns the names of classes that a stored run
+            has, and not the configuration (`model_name`, say). The runner sets it.
+        answers: first word -> function that answers the words behind it, without a run. The
+            runner sets it. (`help COMMAND` is sacred's.)
     """
 
     basis: Callable[[Invocation], dict[str, Any] | None] = staticmethod(lambda invocation: None)
+    classes_of: Callable[[dict[str, Any]], dict[str, str]] = staticmethod(lambda config: {})
+    answers: Mapping[str, Callable[[StrictExperiment, list[str]], None]] = MappingProxyType({})
+
+    def run_commandline(self, argv: Sequence[str] | None = None) -> Any:
+        words = [str(word) for word in (sys.argv if argv is None else argv)][1:]
+        answer = self.answers.get(words[0]) if words else None
+        try:
+            if argv is None and words[:1] not in (["_complete"], ["completion"]):
+                refuse_foreign_folder(self.path)  # a module's name says whose it is: `python -m`
+            if answer and (words[0] != "help" or (words[1:2] and words[1] not in self.commands)):
+                with lasting():
+                    return answer(self, words[1:])
+        except UserError as refusal:
+            sys.exit(f"{type(refusal).__name__}: {refusal}")
+        return super().run_commandline(argv)
 
     @property
     def scope(self) -> Scope:
@@ -70,7 +94,7 @@ class StrictExperiment(TerminalExperiment):
         if name == "with":
             raise UserError("nothing follows `with`: write KEY=VALUE, or the name of a preset")
         if name not in commands:
-            raise unknown("command", str(name), {*commands, "help"})
+            raise unknown("command", str(name), {*commands, "help", *self.answers} - {"_complete"})
 
     def run_checked(
         self,
@@ -81,15 +105,15 @@ class StrictExperiment(TerminalExperiment):
     ) -> Any:
         name = command_name or self.default_command
         words = config_updates or {}
-        overrides = compose(self.scope, self.named_configs, words, named_configs)
         listen()
-        invocation = self._invocation(name, overrides)
+        invocation = self.invocation(name, words, named_configs)
         if named_configs:  # composed already: sacred is to record them, not to read them again
             kwargs["meta_info"] = {"named_configs": [*named_configs], "config_updates": words}
         token = enter(invocation)
         try:
             with option_refusals():
-                self.scope.basis = self.basis(invocation)
+                self.resolve(invocation)
+                use_colours(in_colour())
                 run = super().run_checked(name, invocation.overrides, **kwargs)
         except KeyboardInterrupt:
             raise Interrupted(f"{self.path} was stopped") from None
@@ -104,21 +128,37 @@ class StrictExperiment(TerminalExperiment):
             raise UserError(f"the record of the run could not be written: {problem}")
         return run
 
-    def _invocation(self, name: str, overrides: dict[str, Any]) -> Invocation:
+    def invocation(
+        self, name: str, words: dict[str, Any], presets: Sequence[str] = ()
+    ) -> Invocation:
+        """A call of a command, before a stored run that it may start from is looked for."""
         function = inspect.unwrap(self.commands[name])
         main = inspect.unwrap(self.commands[self.default_command])
+        is_default = function.__module__.startswith("sacred.") or function in (main, print_config)
+        function = main if is_default else function
+        overrides = compose(self.scope, self.named_configs, words, presets)
+        overrides = top_level_lists(function, overrides)
         config = dict(self.scope(fixed=overrides))
         refuse_objects(config, CONFIG_FILES[self.path])
-        is_default = function.__module__.startswith("sacred.") or function is main
         return Invocation(
             experiment=self,
             command=name,
-            function=main if is_default else function,
+            function=function,
             is_default=is_default,
             defaults=self.defaults,
             overrides=overrides,
             config=config,
         )
+
+    def resolve(self, invocation: Invocation) -> dict[str, Any]:
+        """The configuration of a command, from that of a stored run where it starts from one."""
+        self.scope.basis = self.basis(invocation)
+        config = dict(self.scope(fixed=invocation.overrides))
+        if invocation.is_default:
+            if {"model_args", "dataset_args"} & invocation.overrides.keys():
+                config |= self.classes_of(config)
+            invocation.overrides = all_lists(invocation, invocation.overrides, config)
+        return dict(self.scope(fixed=invocation.overrides))
 
 
 CONFIG_FILES = {"train": "train_config.py", "evaluate": "eval_config.py"}
@@ -146,6 +186,7 @@ def experiment(name: str) -> StrictExperiment:
 def make_experiment(name: str, doc: str) -> StrictExperiment:
     """An experiment that observes on rank zero only and speaks when there is something to say."""
     ex = _EXPERIMENTS[name] = StrictExperiment.make(name, base_dir=str(PACKAGE), doc=doc)
+    ex.add_commands(print_config, unobserved=True)
     ex.logger = logging.getLogger(f"{__name__}.{name}")
     ex.logger.propagate = False
     ex.logger.setLevel(logging.WARNING)  # `-l INFO` shows more

@@ -7,6 +7,7 @@ Each use says which function of sacred relies on it, why, and when it can go. Tr
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 import inspect
@@ -28,7 +29,7 @@ warnings.filterwarnings("ignore", category=DeprecationWarning, module="sacred")
 with importing():
     import sacred.experiment
     from docopt import DocoptExit
-    from sacred import SETTINGS, Experiment, arg_parser, utils
+    from sacred import SETTINGS, Experiment, arg_parser, commands, utils
     from sacred.config import ConfigDict as ConfigDict  # "as": a re-export, for mypy
     from sacred.config import ConfigScope as ConfigScope
     from sacred.config import config_dict, config_scope
@@ -79,9 +80,40 @@ for _module in (config_utils, config_dict, config_scope):
     vars(_module).update(normalize_or_die=normalized, dogmatize=_fixed)
 vars(utils)["iterate_flattened"] = flattened
 
-# `sacred.arg_parser._convert_value` passes each value that it has parsed through jsonpickle, which
-# builds objects and calls functions ({"py/reduce": ...}). A value is what was typed, nothing more.
-arg_parser.restore = lambda value: value
+
+def _typed_value(text: str) -> Any:
+    """A literal of Python, else text. `1,2` stays text until it is known what it is typed for.
+
+    Stands in for `sacred.arg_parser._convert_value`, which makes a tuple of that, and passes each
+    value through jsonpickle: that builds objects and calls functions ({"py/reduce": ...}).
+    """
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError):  # TypeError: a list for a key
+        return text
+    return text if isinstance(value, tuple) and not text.lstrip().startswith("(") else value
+
+
+arg_parser._convert_value = _typed_value
+
+
+def parse_updates(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """What follows `with`, as sacred reads it: KEY=VALUE nested, and names of presets and files."""
+    updates: tuple[dict[str, Any], list[str]] = arg_parser.get_config_updates(words)
+    return updates
+
+
+def use_colours(wanted: bool) -> None:
+    """Lets sacred's commands colour what they print, or not: they do so into files as well.
+
+    `print_named_configs` and `print_dependencies` of `sacred.commands` read these names of their
+    module. Can go with a release that asks `isatty` and NO_COLOR.
+    """
+    for name, colour in _COLOURS.items():
+        setattr(commands, name, colour if wanted else "")
+
+
+_COLOURS = {name: getattr(commands, name) for name in ("COLOR_DIRTY", "COLOR_DOC", "ENDC")}
 
 # `Experiment.run_commandline` prints tracebacks with it. sacred's own filter (`_filter_tb` in
 # sacred/utils.py) fails where a cause or context was never raised, as those are which a process

@@ -31,11 +31,8 @@ OBJECTS = {"sampler", "batch_sampler", "collate_fn", "generator", "worker_init_f
 def argument_names(group: str, class_name: str | None = None) -> set[str] | None:
     """Arguments of the class that a group feeds, from its source; None if that cannot tell."""
     if group in OUTSIDE:
-        package, file, class_name = OUTSIDE[group]
-        spec = importlib.util.find_spec(package)
-        assert spec
-        assert spec.submodule_search_locations
-        module = _beginning(Path(spec.submodule_search_locations[0], file), class_name)
+        class_name = OUTSIDE[group][2]
+        module = beginning(outside_file(group), class_name)
     else:
         assert class_name is not None  # what is not OUTSIDE feeds a plug-in
         module = source(find(group.partition("_args")[0], class_name))
@@ -49,8 +46,17 @@ def argument_names(group: str, class_name: str | None = None) -> set[str] | None
     return None  # inherited: the check after the import sees it
 
 
+def outside_file(group: str) -> Path:
+    """The file of a library that defines the class which a group feeds; imports nothing."""
+    package, file, _ = OUTSIDE[group]
+    spec = importlib.util.find_spec(package)
+    assert spec
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0], file)
+
+
 @cache
-def _beginning(path: Path, class_name: str) -> ast.Module:
+def beginning(path: Path, class_name: str) -> ast.Module:
     """A class up to the end of its `__init__`: the whole of a large file takes long to parse."""
     method = r"    (?:@.*\n    )*def (?!__init__)"
     pattern = rf"^class {class_name}\b(?:.*\n)*?    def __init__\((?:.*\n)*?(?={method}|\S|\Z)"
