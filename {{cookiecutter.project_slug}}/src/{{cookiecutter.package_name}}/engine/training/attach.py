@@ -14,6 +14,7 @@ from ..config.signatures import complete
 from ..errors import refusals
 from ..plugins import load
 from .checkpoints import Checkpoints
+from .end_weights import EndWeights
 from .finite import FiniteLoss
 from .monitor import MonitorExists
 from .progress import EpochReport, ProgressBar
@@ -74,7 +75,9 @@ def make_callbacks(
     if trainer_args.get("barebones"):  # Lightning's own word for a bare loop
         return own
     means = TrainMetrics()
-    callbacks: list[Callback] = [Reconfigure(changes)] if changes else []
+    callbacks: list[Callback] = [EndWeights()]
+    if changes:
+        callbacks.append(Reconfigure(changes))
     callbacks += [FiniteLoss(monitor), MonitorExists(monitor), EndWithParent()]
     callbacks += [ReadableCheckpoints(), WholeEpochs()]
     callbacks += [means, SpeedReport(means), EpochReport(folder, log_scalar)]

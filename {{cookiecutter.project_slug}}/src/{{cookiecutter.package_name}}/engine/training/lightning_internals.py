@@ -193,8 +193,14 @@ def configured_optimizers(model: LightningModule) -> tuple[list[Optimizer], list
     `Strategy.setup_optimizers` (strategies/strategy.py) gets them from
     `_init_optimizers_and_lr_schedulers` (core/optimizer.py), which knows each form that
     `configure_optimizers` may return. Can go when Lightning offers to restore only part of a state.
+    Attributes that it sets (a schedule that the model steps itself) stay those of the training.
     """
-    return _init_optimizers_and_lr_schedulers(model)
+    attributes = dict(vars(model))
+    try:
+        return _init_optimizers_and_lr_schedulers(model)
+    finally:
+        vars(model).clear()
+        vars(model).update(attributes)
 
 
 def end_restart(trainer: Trainer) -> None:

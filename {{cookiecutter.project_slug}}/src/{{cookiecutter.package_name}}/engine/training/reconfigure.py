@@ -76,8 +76,9 @@ class Reconfigure(Callback):
 
 
 def _refuse_another(new: Optimizer, saved: dict[str, Any]) -> None:
-    names = [group.keys() - {"params", "initial_lr"} for group in new.param_groups]
-    before = [group.keys() - {"params", "initial_lr"} for group in saved["param_groups"]]
+    of_schedules = {"params", "initial_lr", "swa_lr"}  # the last is StochasticWeightAveraging's
+    names = [group.keys() - of_schedules for group in new.param_groups]
+    before = [group.keys() - of_schedules for group in saved["param_groups"]]
     if names != before:
         other = ", ".join(sorted(names[0] ^ before[0])) or "groups of parameters"
         raise UserError(
