@@ -108,8 +108,10 @@ class Run:
         """The best checkpoint, or the last where nothing was validated."""
         for name in ("best.ckpt", "last.ckpt"):
             path = self.path / "checkpoints" / name
-            if path.is_file() or path.is_symlink():
+            if path.is_file():
                 return path
+            if path.is_symlink():
+                raise UserError(f"{path} is a link to {path.readlink()}, which is not there")
         raise UserError(f"run {self.name} ({self.status}) has left no checkpoint")
 
     def checkpoints(self) -> list[Path]:
