@@ -17,6 +17,7 @@ from helpers import TREE_PACKAGE
 from pytorch_lightning.core import optimizer
 from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import subprocess_script
+from pytorch_lightning.trainer import call
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanMetric
@@ -24,7 +25,7 @@ from torchmetrics import MeanMetric
 # What Lightning advises a training run this small (more workers, a validation).
 pytestmark = pytest.mark.filterwarnings("ignore")
 ENGINE = TREE_PACKAGE / "engine"
-INTERNALS = ENGINE / "training" / "lightning_internals.py"
+INTERNALS = [ENGINE / "training" / f"lightning_{name}.py" for name in ("internals", "restart")]
 LIBRARIES = ("pytorch_lightning", "lightning_fabric", "torchmetrics")
 CONNECTOR = "pytorch_lightning.trainer.connectors.logger_connector"
 LOOPS = "pytorch_lightning.loops"
@@ -49,6 +50,24 @@ USES = {  # private name -> what has it, and which function of the library reads
         lambda trainer: trainer._logger_connector,
         f"{CONNECTOR}.logger_connector:_LoggerConnector.should_reset_tensors",
     ),
+    "_checkpoint_connector": (
+        lambda trainer: trainer,
+        "pytorch_lightning.trainer.trainer:Trainer._run",
+    ),
+    "_current_fx_name": (
+        lambda trainer: trainer.lightning_module,
+        "pytorch_lightning.trainer.call:_call_lightning_module_hook",
+    ),
+    "_call_lightning_module_hook": (
+        lambda trainer: call,
+        f"{LOOPS}.fit_loop:_FitLoop.on_run_start",
+    ),
+    "_should_check_val_fx": (
+        lambda trainer: type(trainer.fit_loop.epoch_loop),
+        f"{LOOPS}.training_epoch_loop:_TrainingEpochLoop.on_advance_end",
+    ),
+    "_data_fetcher": (lambda trainer: trainer.fit_loop, f"{LOOPS}.fit_loop:_FitLoop.advance"),
+    "_computed": (lambda trainer: MeanMetric(), "torchmetrics.metric:Metric.reset"),
     "_restarting": (lambda trainer: trainer.fit_loop, f"{LOOPS}.loop:_Loop.restarting"),
     "_init_optimizers_and_lr_schedulers": (
         lambda trainer: optimizer,
@@ -133,6 +152,11 @@ def internals(tree):
 
 
 @pytest.fixture(scope="module")
+def restart(tree):
+    return tree("engine.training.lightning_restart")
+
+
+@pytest.fixture(scope="module")
 def trainer():
     return fit()[0]
 
@@ -144,7 +168,7 @@ def test_each_private_name_is_there_and_read(trainer):
 @pytest.mark.parametrize("name", USES)
 def test_a_name_that_a_release_drops_is_named(trainer, name, monkeypatch):
     owner = USES[name][0](trainer)
-    if name == "_update_count":  # of an object that is made anew each time
+    if name in ("_update_count", "_computed"):  # of an object that is made anew each time
         monkeypatch.setattr(MeanMetric, "__init__", lambda self: None)
     else:
         monkeypatch.delattr(owner, name)
@@ -179,13 +203,13 @@ def private(tree: ast.Module) -> set[str]:
     return {name for name in found if name.startswith("_") and not name.startswith("__")}
 
 
-def test_all_private_names_stand_in_one_file():
+def test_all_private_names_stand_in_two_files():
     found = {}
     for path in ENGINE.rglob("*.py"):
         source = path.read_text(encoding="utf-8")
         if any(library in source for library in LIBRARIES):
             found[path] = private(ast.parse(source))
-    assert found.pop(INTERNALS) == USES.keys()
+    assert set().union(*map(found.pop, INTERNALS)) == USES.keys()
     assert {path.name: names for path, names in found.items() if names} == {}
     sample = "from torchmetrics._a import _b\nx.fit_loop._c = self._d.e._f\n"
     assert private(ast.parse(sample)) == {"_a", "_b", "_c", "_f"}
@@ -221,7 +245,7 @@ def test_logging_steps_are_lightnings(internals, every):
     fit(Probe(), log_every_n_steps=every)
 
 
-def test_sums_and_metrics_of_an_epoch_can_be_put_back(internals):
+def test_sums_and_metrics_of_an_epoch_can_be_put_back(restart):
     """What is lost in mid-epoch and restored gives the means of an epoch that lost nothing."""
 
     class Losing(pl.Callback):
@@ -229,13 +253,13 @@ def test_sums_and_metrics_of_an_epoch_can_be_put_back(internals):
             if batch_idx != 3:
                 return
             latest = dict(trainer.callback_metrics)
-            sums, states = internals.epoch_sums(trainer), internals.metric_states(pl_module)
+            sums, states = restart.epoch_sums(trainer), restart.metric_states(pl_module)
             trainer._logger_connector.reset_results()
             pl_module.mean.reset()
-            assert internals.epoch_sums(trainer) == []
-            internals.restore_metrics(pl_module, states)
-            internals.restore_epoch_sums(trainer, pl_module, sums, latest)
-            internals.keep_epoch_sums(trainer)
+            assert restart.epoch_sums(trainer) == []
+            restart.restore_metrics(pl_module, states)
+            restart.restore_epoch_sums(trainer, pl_module, sums, latest)
+            restart.keep_epoch_sums(trainer)
             assert trainer.callback_metrics == latest
             assert pl_module.mean.update_count == 3
 
@@ -244,11 +268,11 @@ def test_sums_and_metrics_of_an_epoch_can_be_put_back(internals):
     assert kept.keys() >= {"train_both", "train_both_step", "train_most", "train_mean"}
 
 
-def test_a_restart_can_be_ended_also_with_max_steps(internals):
+def test_a_restart_can_be_ended_also_with_max_steps(restart):
     trainer, _ = fit(max_steps=3)
     trainer.fit_loop.restarting = False
     assert trainer.fit_loop.restarting, "Lightning's own setter will do: drop `end_restart`"
-    internals.end_restart(trainer)
+    restart.end_restart(trainer)
     assert not trainer.fit_loop.restarting
     assert not trainer.fit_loop.epoch_loop.restarting
 

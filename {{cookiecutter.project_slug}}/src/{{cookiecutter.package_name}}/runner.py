@@ -25,6 +25,7 @@ from .engine.runs.evaluated import evaluated_classes
 from .engine.runs.files import shown
 from .engine.runs.folder import run_folder, store_record
 from .engine.runs.resume import starting_point, stored_basis
+from .engine.runs.resumed_folder import refuse_idle
 from .engine.training.preflight import check_evaluation, check_training
 from .eval_config import evaluation_ex
 from .train_config import train_ex
@@ -83,13 +84,13 @@ def train(
         checkpoint_every_s=checkpoint_every_s,
         compile_model=compile,
         stop=stop,
-        log_scalar=train_ex.log_scalar,
-        changes=invocation.resumed.changes if invocation.resumed else None,
+        invocation=invocation,
     )
     trainer = make_trainer(folder, callbacks, trainer_args, first_logged_step)
     data_module = DataModule(train_set, val_set, dataloader_args, seed)
     with stoppable(trainer, stop), explained(folder), together(trainer, invocation):
         fit(trainer, model, data_module, start)
+    refuse_idle(invocation)
     return report_training(trainer, folder, monitor, train_ex.info)
 
 

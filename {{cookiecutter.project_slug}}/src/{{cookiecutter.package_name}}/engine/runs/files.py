@@ -49,6 +49,11 @@ def refuse_links(*paths: Path) -> None:
             raise UserError(f"{path} is a link, maybe out of the run's folder: nothing is written")
 
 
+def modified(path: Path) -> float:
+    """When a file was last modified; a link to nothing has a time as well."""
+    return path.lstat().st_mtime
+
+
 def refuse_links_in(folder: Path) -> None:
     """Refuses a run's folder with a link in it through which going on would write.
 

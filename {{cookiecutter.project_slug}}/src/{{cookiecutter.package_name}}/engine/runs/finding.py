@@ -92,6 +92,8 @@ def _records(log_dir: str) -> list[Path]:
 def run_of_checkpoint(checkpoint_path: str) -> Run:
     """The run whose folder a checkpoint lies in."""
     path = Path(checkpoint_path)
+    if path.is_symlink() and not path.is_file():
+        raise UserError(f"checkpoint_path: {path} is a link to {path.readlink()}, which is no file")
     if not path.is_file():
         others = [p.name for p in path.parent.glob("*.ckpt")]
         raise unknown("checkpoint_path: file", str(path), [str(path.parent / o) for o in others])

@@ -41,7 +41,7 @@ from .lock import lock
 from .metrics_file import read_metrics
 from .new_folder import make_folder
 from .output import Output
-from .provenance import copy_sources, git_state, keep_sources, versions
+from .provenance import git_state, keep_sources, versions
 from .stored import Run
 
 
@@ -53,8 +53,7 @@ class RunFolder(RunObserver):
 
     Args:
         basedir: folder of the runs; a new one gets the next number in it.
-        resumed: the run that goes on, in its own folder.
-        changes: what its configuration says now and did not: dotted key -> value.
+        stored: the run whose folder is taken over: one that is queued, and begins now.
         config: what is recorded as the configuration; None: that of this process.
         evaluated: folder of the run that an evaluation is of.
 
@@ -68,14 +67,13 @@ class RunFolder(RunObserver):
     def __init__(
         self,
         basedir: Path,
-        resumed: Run | None = None,
-        changes: dict[str, Any] | None = None,
+        stored: Run | None = None,
         config: dict[str, Any] | None = None,
         evaluated: Path | None = None,
     ):
         # "absolute": a plug-in may change the current folder later.
-        self.basedir, self.resumed, self.evaluated = Path(basedir).absolute(), resumed, evaluated
-        self.changes, self.recorded = changes or {}, config
+        self.basedir, self.stored, self.evaluated = Path(basedir).absolute(), stored, evaluated
+        self.recorded = config
         self.dir: Path | None = None
         self.record: dict[str, Any] = {}  # run.json
         self._lock = threading.RLock()
@@ -104,8 +102,8 @@ class RunFolder(RunObserver):
         meta_info: dict[str, Any],
         _id: str | None,
     ) -> str:
-        if self.resumed:
-            raise UserError(f"{self.resumed.name} exists already: only a new run is queued")
+        if self.stored:
+            raise UserError(f"{self.stored.name} exists already: only a new run is queued")
         config = {key: value for key, value in config.items() if key != "resume"}
         with refusals("run", (OSError,)):
             self._make(_id)
@@ -135,29 +133,30 @@ class RunFolder(RunObserver):
         }
         config = {key: value for key, value in (self.recorded or config).items() if key != "resume"}
         with refusals("run", (OSError,)):
-            self._take_over(self.resumed) if self.resumed else self._make(_id)
-            if self.resumed and self.resumed.status != "QUEUED":
-                record = self._resume(self.resumed, attempt)
-            else:  # what is queued begins now; it may have failed to do so before
-                queued = self.resumed.record if self.resumed else {}
-                record = queued | {
-                    "experiment": dict(ex_info) | self._provenance(),
-                    "command": command,
-                    "host": host_info,
-                    "start_time": attempt["start_time"],
-                    "meta": meta_info,
-                    "status": "RUNNING",
-                    "resources": [],
-                    "artifacts": [],
-                    "heartbeat": None,
-                    "attempts": [*queued.get("attempts", []), attempt],
-                }
-            # The record comes last: a folder that has one is a run, whenever this process dies.
-            write_json(self._folder / "config.json", config)
-            self._update(record)
+            self._take_over(self.stored) if self.stored else self._make(_id)
+            facts = {"command": command, "host": host_info, "meta": meta_info}
+            self._begin(attempt, config, facts | {"experiment": dict(ex_info)})
             self.output = Output(self._folder / "cout.txt")
         self.output.start()
         return self._folder.name
+
+    def _begin(
+        self, attempt: dict[str, Any], config: dict[str, Any], facts: dict[str, Any]
+    ) -> None:
+        """Writes configuration and record."""
+        facts["experiment"] |= self._provenance()
+        queued = self.stored.record if self.stored else {}  # it may have failed to begin before
+        record = {
+            "start_time": attempt["start_time"],
+            "status": "RUNNING",
+            "resources": [],
+            "artifacts": [],
+            "heartbeat": None,
+            "attempts": [*queued.get("attempts", []), attempt],
+        }
+        # The record comes last: a folder that has one is a run, whenever this process dies.
+        write_json(self._folder / "config.json", config)
+        self._update(queued | facts | record)
 
     def _make(self, name: str | None) -> None:
         self.dir = make_folder(self.basedir, name)
@@ -176,17 +175,6 @@ class RunFolder(RunObserver):
             if leftover.is_symlink() or leftover.is_file():
                 leftover.unlink()
 
-    def _resume(self, run: Run, attempt: dict[str, Any]) -> dict[str, Any]:
-        """The record of a stored run, with this attempt."""
-        ended = ("stop_time", "fail_trace", "result")
-        record = {key: value for key, value in run.record.items() if key not in ended}
-        earlier = run.ended_attempts()
-        attempt["changes"] = self.changes
-        if run.changed_sources():
-            attempt["sources"] = f"attempts/{len(earlier) + 1}/sources"
-            copy_sources(run.path / attempt["sources"])
-        return record | {"attempts": [*earlier, attempt], "status": "RUNNING"}
-
     # Meanwhile
 
     def heartbeat_event(
@@ -195,7 +183,13 @@ class RunFolder(RunObserver):
         with self._noting_problems():
             self._update({"heartbeat": beat_time.isoformat(), "result": result})
             if info:
-                write_json(self._folder / "info.json", plain(**info))
+                self.keep_info(info)
+
+    def keep_info(self, info: dict[str, Any]) -> None:
+        write_json(self._folder / "info.json", plain(**info))
+
+    def has_trained(self) -> None:
+        """A checkpoint has been saved."""
 
     def log_metrics(self, metrics_by_name: dict[str, Any], info: dict[str, Any]) -> None:
         """Nothing: `EpochReport` keeps the metrics, in step with the checkpoints."""
@@ -227,26 +221,13 @@ class RunFolder(RunObserver):
 
     def interrupted_event(self, interrupt_time: datetime, status: str) -> None:
         self._end(interrupt_time, status, "stopped by Ctrl-C or SIGTERM")
-        self._undo()
 
     def failed_event(self, fail_time: datetime, fail_trace: list[str]) -> None:
         self._end(fail_time, "FAILED", fail_trace[-1].strip(), fail_trace=fail_trace)
-        self._undo()
-
-    def _undo(self) -> None:
-        """Leaves a run that was resumed, but not trained, as it was, but for the added attempt."""
-        if not self.record or not self.resumed or self._has_saved(self.resumed):
-            return
-        with self._noting_problems():
-            record = self.resumed.record | {"attempts": self.record["attempts"]}
-            write_json(self._folder / "config.json", self.resumed.config)
-            write_json(self._folder / "info.json", self.resumed.info)
-            self.record = {}
-            self._update(record)
 
     def _end(self, time: datetime, status: str, why: str | None, **more: Any) -> None:
         if not self.record:  # it ended while its folder was being made
-            if self.dir and not self.resumed:
+            if self.dir and not self.stored:
                 shutil.rmtree(self.dir, ignore_errors=True)
             return
         if self.output:
@@ -258,10 +239,6 @@ class RunFolder(RunObserver):
             self._update(end | more | {"attempts": attempts})
             with contextlib.suppress(ValueError, LookupError, TypeError):  # damaged: readers say so
                 read_metrics(self._folder)  # makes metrics.json
-
-    def _has_saved(self, run: Run) -> bool:
-        begun = (self._folder / "lock").stat().st_mtime  # which was written at the beginning
-        return any(path.lstat().st_mtime > begun for path in run.checkpoints())
 
     def _update(self, changes: dict[str, Any]) -> None:
         """Changes the record; heartbeats do it in a thread of their own."""
@@ -295,4 +272,10 @@ def store_record(invocation: Invocation, record: dict[str, Any]) -> None:
     run = invocation.experiment.current_run
     run.info.update(record)
     if run.observers:
-        write_json(Path(run.observers[0].dir, "info.json"), record)
+        run.observers[0].keep_info(record)
+
+
+def has_trained(invocation: Invocation) -> None:
+    """Tells the folder of the run that is going on that a checkpoint has been saved."""
+    for observer in invocation.experiment.current_run.observers[:1]:
+        observer.has_trained()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .files import read_json, write_json
+from .files import modified, read_json, write_json
 from .lock import is_locked
 from .provenance import changed_sources
 
@@ -61,7 +61,15 @@ class Run:
                 silence = datetime.now(timezone.utc) - datetime.fromisoformat(f"{beat}+00:00")
                 if silence.total_seconds() < SILENCE_S:
                     return "RUNNING"
-        return "DEAD"
+        return self.status_at_rest
+
+    @property
+    def status_at_rest(self) -> str:
+        """Its status if no process trains it: attempts that ended before they trained are none."""
+        if (recorded := self.record["status"]) != "RUNNING":
+            return str(recorded)
+        trained = [a["status"] for a in self.attempts if a.get("trained", True)]
+        return "DEAD" if not trained or trained[-1] == "RUNNING" else str(trained[-1])
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
@@ -74,7 +82,7 @@ class Run:
         *earlier, last = self.attempts
         if last["status"] == "RUNNING":
             files = [*self.path.glob("*.*"), *self.path.glob("checkpoints/*")]
-            sign = datetime.fromtimestamp(max(f.lstat().st_mtime for f in files), timezone.utc)
+            sign = datetime.fromtimestamp(max(map(modified, files)), timezone.utc)
             last = last | {
                 "status": "DEAD",
                 "stop_time": sign.replace(tzinfo=None).isoformat(),  # as sacred's
@@ -117,9 +125,7 @@ class Run:
     def checkpoints(self) -> list[Path]:
         """All its checkpoints, `last.ckpt` first, then from new to old."""
         paths = self.path.glob("checkpoints/*.ckpt")
-        return sorted(
-            paths, key=lambda p: (p.name == "last.ckpt", p.lstat().st_mtime), reverse=True
-        )
+        return sorted(paths, key=lambda p: (p.name == "last.ckpt", modified(p)), reverse=True)
 
 
 def read_run(path: Path) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,14 @@ from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor
 
 from ..config.checks import listed
+from ..config.invocation import Invocation
 from ..config.signatures import complete
 from ..errors import refusals
 from ..plugins import load
+from ..runs.folder import has_trained
 from .checkpoints import Checkpoints
 from .end_weights import EndWeights
+from .ending import EndWithinEpoch
 from .finite import FiniteLoss
 from .monitor import MonitorExists
 from .progress import EpochReport, ProgressBar
@@ -54,8 +57,7 @@ def make_callbacks(
     checkpoint_every_s: float,
     compile_model: bool,
     stop: StopRequest,
-    log_scalar: Callable[[str, float, int], None],
-    changes: dict[str, Any] | None = None,
+    invocation: Invocation,
 ) -> list[Callback]:
     """The callbacks of a training run.
 
@@ -69,15 +71,22 @@ def make_callbacks(
         checkpoint_every_s: seconds between two checkpoints, besides each epoch.
         compile_model: whether the model is compiled with `torch.compile`.
         stop: says whether a signal has requested the end of the training.
-        log_scalar: passes a metric on to sacred's other observers: name, value, step.
-        changes: settings of a resumed run that differ from its own: dotted key -> value.
+        invocation: of `train`: it knows what has changed where a run is resumed, and is told what
+            is measured and saved.
     """
     if trainer_args.get("barebones"):  # Lightning's own word for a bare loop
         return own
     means = TrainMetrics()
-    callbacks: list[Callback] = [EndWeights()]
-    if changes:
-        callbacks.append(Reconfigure(changes))
+    saves = trainer_args.get("enable_checkpointing") is not False
+    place = folder / "checkpoints" if folder and saves else None
+    resumed, log_scalar = invocation.resumed, invocation.experiment.log_scalar
+    reconfigure = Reconfigure(resumed.changes) if resumed and resumed.changes else None
+    on_saved = partial(has_trained, invocation)
+    checkpoints = Checkpoints(
+        place, monitor, monitor_mode, checkpoint_every_s, stop, reconfigure, on_saved
+    )
+    callbacks: list[Callback] = [EndWeights(), EndWithinEpoch(checkpoints)]
+    callbacks += [reconfigure] if reconfigure else []
     callbacks += [FiniteLoss(monitor), MonitorExists(monitor), EndWithParent()]
     callbacks += [ReadableCheckpoints(), WholeEpochs()]
     callbacks += [means, SpeedReport(means), EpochReport(folder, log_scalar)]
@@ -90,11 +99,5 @@ def make_callbacks(
     if early_stopping_patience is not None:
         patience = early_stopping_patience
         callbacks.append(EarlyStopping(monitor, patience=patience, mode=monitor_mode))
-    saves = trainer_args.get("enable_checkpointing") is not False
-    checkpoints = folder / "checkpoints" if folder and saves else None
     # Last, so that every other callback has seen the batch or epoch that it saves.
-    return [
-        *callbacks,
-        *own,
-        Checkpoints(checkpoints, monitor, monitor_mode, checkpoint_every_s, stop),
-    ]
+    return [*callbacks, *own, checkpoints]

@@ -17,6 +17,7 @@ from ..processes import launched
 from ..runs.files import plain, refuse_links, refuse_links_in
 from ..runs.finding import find_run, run_of_checkpoint
 from ..runs.folder import RunFolder
+from ..runs.resumed_folder import ResumedFolder
 from ..runs.stored import Run
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ def check_training(invocation: Invocation, config: dict[str, Any]) -> dict[str, 
         invocation.resumed = replace(resumed, changes=changes)
         refuse_links_in(resumed.run.path)
     basedir = Path(config["log_dir"], config["model_name"])
-    observer = RunFolder(basedir, resumed and resumed.run, changes, recorded)
+    queued = resumed.run if resumed and resumed.run.status == "QUEUED" else None
+    observer = RunFolder(basedir, queued, recorded)
+    if resumed and not queued:
+        observer = ResumedFolder(resumed.run, changes, recorded)
     invocation.experiment.observers[:] = [observer]
     return {"trainer_args": started}
 

@@ -21,23 +21,36 @@ class SavePoint(str, Enum):
 
     point      | hook that saves         | may save                      | what is stored
     -----------|-------------------------|-------------------------------|-----------------------
-    EPOCH      | on_train_epoch_start,   | always                        | random states as they
-               | on_train_end            |                               | are; no sums, because
+    EPOCH      | on_train_epoch_start    | always                        | random states as they
+               |                         |                               | are; no sums, because
                |                         |                               | all has been logged
+    END        | on_train_end            | where an epoch has ended      | the same
     BATCH      | on_train_batch_start of | time, a signal or a new best  | random states as of
                | the next batch          | score makes it due, and no    | on_train_batch_end or
                |                         | gradients are accumulated     | on_validation_end; sums
+               | on_train_epoch_end      | where the training ends       |
+               | (before all others), or | within an epoch               |
+               | on_validation_start     |                               |
     VALIDATION | on_validation_batch_end | a signal asks to stop, and no | random states as of
                |                         | gradients are accumulated     | on_validation_start;
                |                         |                               | sums
 
     Resuming from VALIDATION runs the validation again as a whole. A checkpoint that is due by time
     waits for its end: whatever the rest of it logs would be logged twice.
+
+    A training that ends within an epoch (max_steps, max_time, early stopping) is saved as it was
+    after its last batch, before what only an end brings: a validation that was not due, the hooks
+    at the end of an epoch. Made longer, it goes on with the next batch.
     """
 
     EPOCH = "epoch"
+    END = "end"
     BATCH = "batch"
     VALIDATION = "validation"
+
+    @property
+    def is_within_epoch(self) -> bool:
+        return self in (SavePoint.BATCH, SavePoint.VALIDATION)
 
 
 @dataclass
@@ -49,12 +62,14 @@ class Position:
         validated: a validation has run since the last batch.
         random_states: of the save point that is due; None if none is.
         outside: within a validation, what the model kept outside its state_dict before it.
+        metrics: within a validation, the states of its metric objects before it.
     """
 
     stepped: bool = True
     validated: bool = False
     random_states: dict[str, Any] | None = None
     outside: dict[str, Any] | None = None
+    metrics: dict[str, Any] | None = None
 
 
 @runtime_checkable
@@ -89,7 +104,9 @@ def save_once(trainer: Trainer, path: Path, *others: Path) -> None:
             name_as_well(path, other)
 
 
-def level_progress(loops: dict[str, Any], point: SavePoint, validated: bool) -> None:
+def level_progress(
+    loops: dict[str, Any], point: SavePoint, validated: bool, is_counted: bool = True
+) -> None:
     """Makes Lightning's counters, saved from within a hook, those of the save point.
 
     Each is a dict of ready, started, processed and completed (loops/progress.py of
@@ -100,19 +117,23 @@ def level_progress(loops: dict[str, Any], point: SavePoint, validated: bool) -> 
         loops: `_FitLoop.state_dict`, as in the checkpoint; changed in place.
         point: where the checkpoint is saved.
         validated: a validation has run since the last batch.
+        is_counted: Lightning has counted the step of the last batch; not so within a validation.
     """
     epochs, batches = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
     validation = loops["epoch_loop.val_loop.batch_progress"]
     for part in (batches, validation):
         for progress in (part["total"], part["current"]):
             _level(progress, progress["completed"])
-    if point is SavePoint.EPOCH:
+    if not point.is_within_epoch:
         for progress in (epochs["total"], epochs["current"]):
             _level(progress, progress["processed"])
         _level(batches["current"], 0)
         batches["is_last_batch"] = False
     elif point is SavePoint.BATCH:
         batches["is_last_batch"] = False
+        for progress in (epochs["total"], epochs["current"]):
+            progress["processed"] = progress["completed"]  # while the epoch is being ended
+        loops["epoch_loop.state_dict"]["_batches_that_stepped"] += not is_counted
         if validated:
             # `_TrainingEpochLoop.advance` will skip this validation (`_skip_next_val`), and
             # `on_advance_end` count a step for it.

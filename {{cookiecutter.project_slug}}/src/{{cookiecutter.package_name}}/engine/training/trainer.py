@@ -17,8 +17,10 @@ from pytorch_lightning.profilers import Profiler
 
 from ..errors import UserError, refusals
 from ..processes import say
-from ..runs.checkpoint_file import AtomicCheckpointIO
+from ..runs.checkpoint_file import AtomicCheckpointIO, read_checkpoint, resume_state
+from .checkpoints import Checkpoints, checkpoints_of
 from .lightning_internals import empty_hooks_skipped
+from .save_points import SavePoint
 from .speed import NoProfiler
 
 DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -62,8 +64,52 @@ def fit(
     trainer: Trainer, model: LightningModule, data: LightningDataModule, start: Path | None
 ) -> None:
     """Trains the model, from a checkpoint if there is one, which is read without running code."""
-    with empty_hooks_skipped(trainer, model):
+    with empty_hooks_skipped(trainer, model), _lacking_explained(trainer, model):
         trainer.fit(model, data, ckpt_path=start, weights_only=True if start else None)
+
+
+@contextlib.contextmanager
+def _lacking_explained(trainer: Trainer, model: LightningModule) -> Iterator[None]:
+    """Names what a resumed epoch lacks, where the model or a callback made it earlier in it."""
+    try:
+        yield
+    except AttributeError as error:
+        checkpoints = checkpoints_of(trainer)
+        users: list[object] = [model, *trainer.callbacks]  # type: ignore[attr-defined]
+        is_users = any(error.obj is user for user in users)
+        if not checkpoints or not checkpoints.is_in_resumed_epoch or not is_users:
+            raise
+        raise UserError(
+            f"resume: {type(error.obj).__name__} has no {error.name!r}: it was made earlier in the "
+            "epoch within which the run was stopped, and could not be stored; make it in "
+            f"on_train_epoch_start, or go on from the end of an epoch{_an_end(checkpoints)}"
+        ) from error
+
+
+def _an_end(checkpoints: Checkpoints) -> str:
+    """How to resume from the end of an epoch, if a checkpoint was saved at one."""
+    best = checkpoints.folder and checkpoints.folder / "best.ckpt"
+    if not best or not best.is_file():
+        return ""
+    state = resume_state(read_checkpoint(best))
+    is_within = state and SavePoint(state["save_point"]).is_within_epoch
+    return "" if is_within else f": resume={best}"
+
+
+@contextlib.contextmanager
+def _another_size() -> Iterator[None]:
+    """Weights of a checkpoint that do not fit the model as it is configured now."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error).splitlines()
+        if not said or "loading state_dict for" not in said[0]:
+            raise
+        model, problems = said[0].rstrip(":").rpartition(" ")[2], [s.strip() for s in said[1:]]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UserError(
+            f"model_args: the run's weights do not fit {model} as it is now: {problems[0]}{more}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -78,6 +124,7 @@ def explained(folder: Path | None) -> Iterator[None]:
         refusals("trainer_args", (ValueError, RuntimeError), raised_in="pytorch_lightning"),
         refusals("model_args", (ValueError,), raised_in=str(Path("torch", "optim"))),
         _another_schedule(),
+        _another_size(),
         _disk_problems(folder),
     ):
         yield
