@@ -75,12 +75,12 @@ def facts(run) -> dict:
     return contents | {"record": {k: v for k, v in record.items() if k != "attempts"}}
 
 
-WHERE = ["init", "setup", "fit_start", "sanity", "train_start", "epoch_start", "batch 0", "batch 3"]
+WHERE = ["init", "setup", "fit_start", "sanity", "train_start", "epoch_start", "batch 3"]
 MORE = ["trainer_args.max_epochs=4", "monitor=val_loss", "early_stopping_patience=9"]
 
 
 def test_a_failure_or_a_signal_at_any_stage(project, forks, tmp_path, trained):
-    before = facts(trained)
+    before, whole = facts(trained), (trained / "run.json").read_bytes()
     best = f"resume={trained / 'checkpoints' / 'best.ckpt'}"
     for place in WHERE:
         for how in ("raise", "SIGINT", "SIGTERM", "SIGKILL"):
@@ -96,14 +96,13 @@ def test_a_failure_or_a_signal_at_any_stage(project, forks, tmp_path, trained):
                     known = before.keys() - {"record"}
                     assert {name: after[name] for name in known} == {k: before[k] for k in known}
                     said = forks.run(project, "evaluate", "runs", cwd=tmp_path)
-                    assert "COMPLETED" in said and "DEAD" not in said
-                    (trained / "run.json").write_bytes(record)
+                    assert ("COMPLETED" in said, "DEAD" in said) == (True, False)
+                    (trained / "run.json").write_bytes(whole)
                     for path in trained.glob("events*"):
                         if path.name not in before:
                             path.unlink()
                 else:
                     assert after == before, words
-                    record = (trained / "run.json").read_bytes()
     forks.run(project, "train", "with", "resume=1", "model_name=Fails", *MORE, cwd=tmp_path)
     assert read(trained / "metrics.json")["epoch"]["values"] == [1, 2, 3, 4]
 
@@ -124,8 +123,6 @@ def test_refusals(project, forks, tmp_path, trained):
         assert said in printed, change
         assert "Traceback" not in printed
         assert facts(trained) == before, change
-    for part in ("optimizer_states", "loops", "callbacks"):
-        assert part
 
 
 def test_two_at_once_lose_no_attempt(project, forks, tmp_path, trained):

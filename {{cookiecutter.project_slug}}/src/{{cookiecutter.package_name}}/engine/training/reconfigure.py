@@ -182,7 +182,8 @@ def position(schedule: Any) -> int:
     """How many steps a schedule has taken."""
     if hasattr(schedule, "last_epoch"):
         return int(schedule.last_epoch)
-    return position(schedule._schedulers[0])  # ChainedScheduler has none of its own
+    # ChainedScheduler has none of its own.
+    return int(schedule.state_dict()["_schedulers"][0]["last_epoch"])
 
 
 def _settings(schedule: LRScheduler) -> dict[str, Any]:
