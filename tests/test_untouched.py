@@ -112,7 +112,6 @@ def test_refusals(project, forks, tmp_path, trained):
     for change, said in [
         ("model_args.width=5", "do not fit Fails as it is now: size mismatch for extra.weight"),
         ("monitor=val_los", "did you mean"),
-        ("dataset_args.size=3", "make no"),
         ("dataset_args.sise=3", "did you mean"),
         ("early_stopping_patience=7", "had nothing left to train: early_stopping_patience"),
         ("monitor_mode=max", "nothing left to train"),
