@@ -25,6 +25,7 @@ from datetime import date
 from importlib import metadata
 from pathlib import Path
 
+from bench_records import ROWS, Records
 from cookiecutter.main import cookiecutter
 from helpers import SIDECARS, TEMPLATE, Project, environment, install
 
@@ -332,6 +333,7 @@ def main():
     parser.add_argument("--data", type=Path, help="folder of the four official MNIST files")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", help="one of the measurements, by name")
+    parser.add_argument("--gigabytes", type=float, default=1, help="of weights saved and evaluated")
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -349,6 +351,10 @@ def main():
         for name in ("throughput", "gpu", "whole", "beginning", "memory", "stamping"):
             if asked.only in (None, name):
                 getattr(bench, name)()
+        records = Records(bench, int(asked.gigabytes * 1e9))
+        for name in ROWS:
+            if asked.only in (None, name):
+                getattr(records, name)()
     versions = {name: metadata.version(name) for name in ("torch", "pytorch-lightning", "sacred")}
     about = {
         "date": date.today().isoformat(),

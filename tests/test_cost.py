@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import tracemalloc
+from pathlib import Path
 
 import pytest
 import torch
+from helpers import run_command
 
 TOLD = """
 import pytorch_lightning as pl
@@ -191,3 +194,50 @@ def test_what_has_no_nan_is_finite(tree):
         torch.quantize_per_tensor(torch.ones(3), 1.0, 0, torch.qint8),
     ):
         assert is_finite(values)
+
+
+# -- Memory ---------------------------------------------------------------------------------------
+
+SAVES = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import torch
+from helpers import tree_module
+checkpoint_file = tree_module("engine.runs.checkpoint_file")
+is_finite = tree_module("engine.training.finite").is_finite
+content = {"state_dict": {"weight": torch.ones(50_000_000)}}
+best, last = Path(sys.argv[2], "best.ckpt"), Path(sys.argv[2], "last.ckpt")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert is_finite(content["state_dict"]["weight"])
+checkpoint_file.AtomicCheckpointIO().save_checkpoint(content, best)
+checkpoint_file.name_as_well(best, last)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
+def test_saving_takes_hardly_any_memory(tmp_path):
+    tests = Path(__file__).parent
+    done = run_command([sys.executable, "-c", SAVES, tests, tmp_path], cwd=tmp_path)
+    assert int(done.stdout) < 0.05 * 200_000  # of 200 MB of weights
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what memory is used")
+def test_a_checkpoint_is_checked_in_little_memory_and_read_when_used(checkpoint_file, tmp_path):
+    def used() -> int:
+        fields = Path("/proc/self/status").read_text().splitlines()
+        return sum(int(f.split()[1]) for f in fields if f.startswith(("RssAnon", "RssFile")))
+
+    path, size = tmp_path / "it.ckpt", 25_000_000
+    content = {"state_dict": {"weight": torch.ones(size)}, "optimizer_states": torch.ones(size)}
+    torch.save(content, path)
+    del content
+    before = used()
+    tracemalloc.start()
+    read = checkpoint_file.read_checkpoint(path)
+    assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    tracemalloc.stop()
+    assert used() - before < 20_000  # KiB, of 200 MB in the file
+    assert read["state_dict"]["weight"].sum() == size
+    assert used() - before < 120_000  # the weights, without the optimizer's states

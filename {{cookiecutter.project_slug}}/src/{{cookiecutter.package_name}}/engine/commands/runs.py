@@ -40,8 +40,8 @@ def runs(log_dir: str, sort: str = "", **names: object) -> None:
     result of the newest finished evaluation, unless that is out of date: its checkpoint has been
     replaced since. `sort=-val_accuracy` begins with the largest.
     """
-    defaults = json.loads(json.dumps(experiment("train").defaults))
-    rows = [_row(outcome, defaults) for outcome in outcomes(sound_runs(log_dir))]
+    of_file = _file_settings()
+    rows = [_row(outcome, of_file) for outcome in outcomes(sound_runs(log_dir))]
     if not rows:
         say(f"there are no runs in {log_dir}/ yet: type `train` first")
         return
@@ -85,14 +85,28 @@ def _sorted(rows: list[Row], sort: str) -> list[Row]:
     return having + lacking
 
 
-def _row(outcome: Outcome, defaults: dict[str, Any]) -> Row:
-    run = outcome.run
-    files, own = dict(defaults), dict(run.config)
-    own["model_name"] = run.model_name
-    for kind in ("model", "dataset"):  # the file's arguments are meant for the file's class
-        if own[f"{kind}_name"] != defaults[f"{kind}_name"]:
-            files[f"{kind}_args"] = {}
-    files, own = settings(files), settings(own)
+def _file_settings() -> dict[tuple[bool, bool], dict[str, object]]:
+    """What the file sets, for runs of its model or another one, and of its dataset or another one.
+
+    The file's arguments are meant for the file's class.
+    """
+    defaults: dict[str, Any] = json.loads(json.dumps(experiment("train").defaults))
+    return {
+        (own_model, own_dataset): settings(
+            defaults
+            | ({} if own_model else {"model_args": {}})
+            | ({} if own_dataset else {"dataset_args": {}})
+        )
+        for own_model in (True, False)
+        for own_dataset in (True, False)
+    }
+
+
+def _row(outcome: Outcome, of_file: dict[tuple[bool, bool], dict[str, object]]) -> Row:
+    run, file = outcome.run, of_file[True, True]
+    own = outcome.configured | {"model_name": run.model_name}
+    same = [own[name] == file[name] for name in ("model_name", "dataset_name")]
+    files = of_file[same[0], same[1]]
     differs = [
         f"{key}={as_text(own[key])}"
         for key in own

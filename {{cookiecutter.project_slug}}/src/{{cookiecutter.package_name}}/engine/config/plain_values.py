@@ -57,9 +57,8 @@ def is_group(value: object) -> bool:
 
 def flattened(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Dotted key and value of each entry of a nested configuration."""
-    for key in sorted(config):
-        value = config[key]
-        if value and is_group(value):
+    for key, value in sorted(config.items(), key=operator.itemgetter(0)):
+        if value and isinstance(value, dict) and is_group(value):
             yield from ((f"{key}.{inner}", item) for inner, item in flattened(value))
         else:
             yield key, value
@@ -114,10 +113,33 @@ def to_json(value: Any) -> Any:
 def from_json(value: Any) -> Any:
     """What `to_json` was given; nothing is built but tuples and keys."""
     if isinstance(value, dict):
-        if value.keys() == {"py/tuple"} and isinstance(value["py/tuple"], list):
-            return tuple(from_json(item) for item in value["py/tuple"])
-        return {_key(key): from_json(item) for key, item in value.items()}
+        return _given_back({key: from_json(item) for key, item in value.items()})
     return [from_json(item) for item in value] if isinstance(value, list) else value
+
+
+def parsed(text: str) -> Any:
+    """What `to_json` was given, from the text that was made of it.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    hook = None  # most texts have nothing to give back, and to look takes longer than to parse
+    if KEY in text:
+        hook = _given_back
+    elif "py/tuple" in text:
+        hook = _tuple
+    return json.loads(text, object_hook=hook)
+
+
+def _given_back(content: dict[str, Any]) -> Any:
+    """A JSON object, in which every object is given back already."""
+    value = _tuple(content)
+    return {_key(key): item for key, item in value.items()} if value is content else value
+
+
+def _tuple(content: dict[str, Any]) -> Any:
+    is_tuple = len(content) == 1 and isinstance(content.get("py/tuple"), list)
+    return tuple(content["py/tuple"]) if is_tuple else content
 
 
 def _key(key: Any) -> Any:

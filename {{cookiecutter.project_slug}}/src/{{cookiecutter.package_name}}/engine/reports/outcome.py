@@ -24,6 +24,7 @@ class Outcome:
     """How a run went.
 
     Attributes:
+        configured: dotted key -> value: the configuration.
         settings: dotted key -> value: the configuration, with every default of model and dataset
             spelled out, and what the data were.
         curves: metric -> a (epoch, value) for each time that it was measured.
@@ -35,6 +36,7 @@ class Outcome:
 
     run: Run
     status: str
+    configured: dict[str, object]
     settings: dict[str, object]
     curves: dict[str, list[tuple[float, float]]]
     epochs: int
@@ -81,7 +83,8 @@ def read_outcome(run: Run) -> Outcome:
     """
     known = ("model_args", "dataset_args", "data", "fingerprint")
     with reading(run.path / "config.json"):
-        configured = settings(run.config) | settings({k: run.info.get(k, {}) for k in known})
+        configured = settings(run.config)
+        resolved = configured | settings({k: run.info.get(k, {}) for k in known})
     with reading(metrics_file(run.path)):
         curves, epochs = _curves(read_metrics(run.path))
     with reading(run.path / "run.json"):
@@ -91,7 +94,7 @@ def read_outcome(run: Run) -> Outcome:
         choose = max if run.config.get("monitor_mode") == "max" else min
         best = choose(values, default=math.nan)
     evaluation = next(evaluations(run), None)
-    return Outcome(run, status, configured, curves, epochs, best, seconds, evaluation)
+    return Outcome(run, status, configured, resolved, curves, epochs, best, seconds, evaluation)
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, object]:

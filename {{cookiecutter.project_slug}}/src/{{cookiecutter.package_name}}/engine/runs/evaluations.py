@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,8 +41,13 @@ def evaluations(run: Run) -> Iterator[Evaluation]:
     Raises:
         UserError: a file of one is damaged; it is named.
     """
-    folders = [file.parent for file in run.path.glob("evaluations/*/run.json")]
-    for path in sorted(folders, key=lambda p: (len(p.name), p.name), reverse=True):
+    folder, names = run.path / "evaluations", []
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        names = os.listdir(folder)  # `Path.glob` takes five times as long: most runs have one
+    for name in sorted(names, key=lambda name: (len(name), name), reverse=True):
+        path = folder / name
+        if not os.path.lexists(path / "run.json"):
+            continue
         record = read_json(path / "run.json")
         if record.get("status") != "COMPLETED":
             continue

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..config.plain_values import essence as essence  # "as": a re-export, for mypy
-from ..config.plain_values import from_json, to_json
+from ..config.plain_values import parsed, to_json
 from ..errors import UserError
 
 # What content raises that is not what was written.
@@ -93,9 +94,11 @@ def read_text(path: Path) -> str:
     Raises:
         OSError, ValueError: it cannot be read, or is no file.
     """
-    if path.exists() and not path.is_file():
+    at = os.fspath(path)  # of `Path`, `exists`, `is_file` and `read_text` take three times as long
+    if not stat.S_ISREG(os.stat(at).st_mode):
         raise ValueError("no file")
-    return path.read_text(encoding="utf-8")
+    with open(at, encoding="utf-8") as file:
+        return file.read()
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def read_json(file: Path) -> dict[str, Any]:
         UserError: it cannot be read, or is none.
     """
     try:
-        content = from_json(json.loads(read_text(file)))
+        content = parsed(read_text(file))
     except DAMAGE as error:
         raise UserError(f"{file} cannot be read: {error}") from None
     if not isinstance(content, dict):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import os
 import re
 from collections.abc import Iterator
@@ -26,13 +28,19 @@ def _age(run: Run | UserError) -> tuple[bool, str]:
 
 
 def _every_folder(log_dir: str) -> Iterator[tuple[Path, Run | UserError]]:
-    for path in sorted(Path(log_dir).glob("*/*/")):
-        if path.parent.name == "comparisons" or not path.is_dir():
+    for parent in sorted(Path(log_dir).glob("*/")):
+        if parent.name == "comparisons" or not parent.is_dir():
             continue
-        try:
-            yield path, read_run(path)
-        except UserError as error:
-            yield path, error
+        with contextlib.suppress(OSError), os.scandir(parent) as entries:
+            for name in sorted(entry.name for entry in entries if entry.is_dir()):
+                yield _read(parent / name)
+
+
+def _read(path: Path) -> tuple[Path, Run | UserError]:
+    try:
+        return path, read_run(path)
+    except UserError as error:
+        return path, error
 
 
 def all_runs(log_dir: str) -> list[Run]:

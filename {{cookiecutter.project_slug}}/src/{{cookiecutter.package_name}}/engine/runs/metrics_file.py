@@ -65,7 +65,8 @@ def restore_metrics(folder: Path, history: dict[str, dict[str, list[Any]]]) -> i
 
 def metrics_file(folder: Path) -> Path:
     """The file that `read_metrics` reads."""
-    return folder / (LINES if (folder / LINES).exists() else TABLE)
+    lines = folder / LINES
+    return lines if lines.exists() else folder / TABLE
 
 
 def read_metrics(folder: Path) -> dict[str, dict[str, list[Any]]]:
@@ -86,8 +87,7 @@ def read_metrics(folder: Path) -> dict[str, dict[str, list[Any]]]:
             raise TypeError("not an object")
         return table
     content = file.read_bytes()
-    for text in content[: _whole_lines(content)].splitlines():
-        line = json.loads(text)
+    for line in json.loads(b"[%s]" % b",".join(content[: _whole_lines(content)].splitlines())):
         for name, value in line["values"].items():
             entry = table.setdefault(name, {"values": [], "steps": [], "timestamps": []})
             entry["values"].append(value)
@@ -105,4 +105,7 @@ def _whole_lines(content: bytes) -> int:
 
 
 def _is_newer(path: Path, other: Path) -> bool:
-    return path.exists() and path.stat().st_mtime_ns >= other.stat().st_mtime_ns
+    try:
+        return os.stat(path).st_mtime_ns >= os.stat(other).st_mtime_ns
+    except FileNotFoundError:
+        return False
