@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
