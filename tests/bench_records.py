@@ -331,7 +331,7 @@ class Records:
             shutil.copy(runs / "1" / "run.json", folder)
             config = {"evaluator_name": "Nothing", "dataset_args": {}, "evaluator_args": {}}
             (folder / "config.json").write_text(json.dumps(config))
-            info = {"fingerprint": {}, "dataset_args": {}}
+            info = {"fingerprint": {}, "dataset_args": {}, "checkpoint": "checkpoints/best.ckpt"}
             (folder / "info.json").write_text(json.dumps(info))
             rows = ("0.0" if index % (run + 1) else "1.0" for index in range(examples))
             (folder / "per_example.csv").write_text("\n".join(["hit", *rows]) + "\n")

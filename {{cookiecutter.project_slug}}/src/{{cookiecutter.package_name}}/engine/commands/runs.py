@@ -11,7 +11,7 @@ from ..config.experiment import experiment
 from ..config.invocation import current
 from ..errors import UserError, unknown
 from ..processes import say
-from ..reports.every_outcome import outcomes, sound_runs
+from ..reports.every_outcome import every_outcome
 from ..reports.outcome import Outcome, settings
 from ..reports.text import aligned, as_text, duration, number, terminal_width
 
@@ -21,10 +21,12 @@ class Row:
     """One run of the table.
 
     Attributes:
+        began: when it was started, or queued.
         values: everything that a run has a name for.
         shown: column -> text, where that is not the value itself.
     """
 
+    began: str
     values: dict[str, object]
     shown: dict[str, str]
 
@@ -41,7 +43,8 @@ def runs(log_dir: str, sort: str = "", **names: object) -> None:
     replaced since. `sort=-val_accuracy` begins with the largest.
     """
     of_file = _file_settings()
-    rows = [_row(outcome, of_file) for outcome in outcomes(sound_runs(log_dir))]
+    rows = [_row(outcome, of_file) for outcome in every_outcome(log_dir)]
+    rows.sort(key=lambda row: row.began)
     if not rows:
         say(f"there are no runs in {log_dir}/ yet: type `train` first")
         return
@@ -135,7 +138,7 @@ def _row(outcome: Outcome, of_file: dict[tuple[bool, bool], dict[str, object]]) 
         "test": f"{test[0]} {number(test[1])}{outdated}" if test else "-",
         "duration": duration(outcome.seconds),
     }
-    return Row(outcome.settings | own | scores | columns, shown)
+    return Row(run.began, outcome.settings | own | scores | columns, shown)
 
 
 def _cells(row: Row) -> list[str]:

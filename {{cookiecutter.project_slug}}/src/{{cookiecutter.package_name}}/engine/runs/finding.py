@@ -18,7 +18,7 @@ def every_run(log_dir: str) -> Iterator[tuple[Path, Run | UserError]]:
 
     The oldest first; those that cannot be read come last.
     """
-    found = list(_every_folder(log_dir))
+    found = list(each_run(log_dir))
     return iter(sorted(found, key=lambda pair: _age(pair[1])))
 
 
@@ -26,7 +26,8 @@ def _age(run: Run | UserError) -> tuple[bool, str]:
     return (True, "") if isinstance(run, UserError) else (False, run.began)
 
 
-def _every_folder(log_dir: str) -> Iterator[tuple[Path, Run | UserError]]:
+def each_run(log_dir: str) -> Iterator[tuple[Path, Run | UserError]]:
+    """The same by name, one after the other: a record is large, and 10,000 are much to keep."""
     for parent in sorted(Path(log_dir).glob("*/")):
         if parent.name == "comparisons" or not parent.is_dir():
             continue
