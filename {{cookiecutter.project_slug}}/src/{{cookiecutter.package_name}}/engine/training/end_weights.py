@@ -22,11 +22,13 @@ class EndWeights(Callback):
     Attributes:
         weights: from before the end; None where nobody could replace them.
         by: whose `on_train_end` that was.
+        is_said: where a resumed run begins is said.
     """
 
     def __init__(self) -> None:
         self.weights: dict[str, torch.Tensor] | None = None
         self.by = ""
+        self.is_said = False
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         owners = [c for c in trainer.callbacks if _may_replace(c)]  # type: ignore[attr-defined]
@@ -49,7 +51,9 @@ class EndWeights(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        if by := checkpoint.pop(REPLACED, None):
+        by = checkpoint.get(REPLACED)
+        if by and not self.is_said:  # a checkpoint may be loaded twice
+            self.is_said = True
             logger.warning(
                 "WARNING: not to the same bits: the training goes on from the weights that %s has "
                 "made at its end",
