@@ -105,6 +105,18 @@ class Keeper(pl.LightningModule):
 """
 
 
+OPAQUE = """
+from .keeper import Keeper, Meter
+
+
+class Opaque(Keeper):
+    def on_train_start(self):
+        self.source = iter([1, 2])
+        self.made = None
+
+    def on_train_batch_end(self, *_):
+        self.made = Meter()
+"""
 STOPS = """
 import os
 import signal
@@ -128,8 +140,8 @@ class Stops(Callback):
 
 @pytest.fixture(scope="module")
 def keeper(copy_project) -> Project:
-    plug_ins = {"models/keeper.py": KEEPER, "datasets/noisy.py": NOISY, "callbacks/stops.py": STOPS}
-    return copy_project(plug_ins)
+    plug_ins = {"models/keeper.py": KEEPER, "models/opaque.py": OPAQUE}
+    return copy_project(plug_ins | {"datasets/noisy.py": NOISY, "callbacks/stops.py": STOPS})
 
 
 def test_attributes_of_all_kinds_are_those_of_a_training_that_was_never_stopped(
@@ -153,3 +165,14 @@ def test_attributes_of_all_kinds_are_those_of_a_training_that_was_never_stopped(
         printed = forks.run(keeper, *RESUME, cwd=folder)
         assert "not to the same bits" not in printed
         assert differences(whole, outcome(folder, "Keeper")) == [], stop
+
+
+def test_what_cannot_be_put_back_is_said(keeper, forks, tmp_path):
+    """The position of an iterator; an object that is not there to take its state."""
+    words = "model_name=Opaque dataset_name=Noisy trainer_args.max_epochs=1".split()
+    forks.run(keeper, "train", "with", *words, cwd=tmp_path)
+    words = ["resume=last", "trainer_args.max_epochs=2"]
+    printed = forks.run(keeper, "train", "with", *words, cwd=tmp_path)
+    (said,) = (line for line in printed.splitlines() if "source" in line)
+    assert "not to the same bits: source (a list_iterator)" in said
+    assert "made (Meter)" in printed
