@@ -225,7 +225,9 @@ def test_an_unreadable_picture_is_one_line(tree, pictures, tmp_path, workers):
         train, train, {"num_workers": workers}, seed=0
     )
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    module.trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=strategy)
+    module.trainer = SimpleNamespace(
+        global_rank=0, world_size=1, strategy=strategy, overfit_batches=0
+    )
     with pytest.raises(tree("engine.errors").UserError) as refused:
         list(module.train_dataloader())
     assert re.fullmatch(r"\S+/red/\d+.\w+ cannot be read .* or replace it", str(refused.value))

@@ -58,7 +58,7 @@ def test_fewer_examples_than_processes_are_refused(tree):
     examples.collate_fn = list
     module = data.DataModule(examples, examples, {"batch_size": 4}, 1)
     cpu = SimpleNamespace(root_device=torch.device("cpu"))
-    module.trainer = SimpleNamespace(global_rank=0, world_size=3, strategy=cpu)
+    module.trainer = SimpleNamespace(global_rank=0, world_size=3, strategy=cpu, overfit_batches=0)
     for loader in (module.train_dataloader, module.val_dataloader):
         with pytest.raises(Exception, match="no batch for each of 3 processes"):
             loader()
@@ -70,7 +70,9 @@ def test_batches_for_a_gpu_are_pinned(tree, device, asked, pinned):
     examples.collate_fn = list
     module = tree("engine.training.loaders").DataModule(examples, examples, asked, 1)
     strategy = SimpleNamespace(root_device=torch.device(device))
-    module.trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=strategy)
+    module.trainer = SimpleNamespace(
+        global_rank=0, world_size=1, strategy=strategy, overfit_batches=0
+    )
     assert module.train_dataloader().pin_memory is pinned
     module.arguments = {"pin_memory": False}
     assert module.train_dataloader().pin_memory is False

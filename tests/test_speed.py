@@ -155,7 +155,8 @@ def test_looking_at_the_data_changes_no_random_state(tree):
         def __getitem__(self, index):
             return torch.rand(()) + random.random() + np.random.rand()
 
-    loader = tree("engine.training.loaders").LazyLoader(Random(), batch_size=5)
+    batches = tree("engine.training.batches").Batches(20, 5, True, False, seed=1)
+    loader = tree("engine.training.batches").LazyLoader(Random(), batches)
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
     assert not tree("engine.training.speed")._reads_ahead_of_disk(loader)
     after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()

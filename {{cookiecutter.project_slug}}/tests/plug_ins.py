@@ -17,7 +17,7 @@ from unittest import mock
 
 import pytest
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = next((ROOT / "src").glob("*/runner.py")).parent
@@ -35,7 +35,7 @@ CONFIG = module("train_config").train_ex.configurations[0].defaults
 EVAL_CONFIG = module("eval_config").evaluation_ex.configurations[0].defaults
 BASES = {  # the user's room -> what its classes are
     "models": LightningModule,
-    "datasets": contracts.SplitDataset,
+    "datasets": (contracts.SplitDataset, LightningDataModule),
     "evaluators": contracts.Evaluator,
     "callbacks": Callback,
 }
@@ -92,7 +92,9 @@ def splits(cls: type) -> dict[str, torch.utils.data.Dataset] | str:
     values = values | offline(cls)
     try:
         with mock.patch.object(socket.socket, "connect", side_effect=OSError("tests are offline")):
-            _, parts = module("engine.runs.building").make_splits(cls.__name__, values, *SPLITS)
+            _, parts = module("engine.runs.building").make_splits(
+                cls.__name__, values, {}, 0, *SPLITS
+            )
             return dict(zip(SPLITS, parts))
     except UserError as refusal:  # any other error is a bug
         return f"{cls.__name__} cannot be built here: {refusal}"
@@ -175,7 +177,7 @@ def _fit(cls: type, values: dict, parts: dict, callbacks: tuple[Callback, ...]) 
     torch.manual_seed(0)
     model, watch = cls(**values), Watch()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    loaders = module("engine.training.loaders").DataModule
+    training_data = module("engine.training.own_loaders").training_data
     trainer = Trainer(
         fast_dev_run=2,
         accelerator="cpu",
@@ -185,5 +187,5 @@ def _fit(cls: type, values: dict, parts: dict, callbacks: tuple[Callback, ...]) 
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    trainer.fit(model, loaders(parts["train"], parts["val"], {"batch_size": 8}, seed=0))
+    trainer.fit(model, training_data(parts["train"], parts["val"], {"batch_size": 8}, seed=0))
     return Trained(model, values, parts, trainer, before, watch)

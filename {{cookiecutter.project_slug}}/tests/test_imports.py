@@ -12,6 +12,7 @@ ROOMS = (  # from the ground up: each may import those before it
     "errors",
     "terminal",
     "processes",
+    "other_lightning",
     "contracts",
     "plugins",
     "config",

@@ -49,6 +49,9 @@ def parts(cls):
 @pytest.mark.parametrize("cls", found("datasets"))
 def test_splits_have_examples_that_make_a_batch(cls, parts):
     for split, dataset in parts.items():
+        if isinstance(dataset, contracts.OwnBatches):  # of a LightningDataModule
+            next(iter(dataset.batches()))
+            continue
         assert len(dataset) > 0, split
         places = list(range(min(3, len(dataset))))
         whole = hasattr(dataset, "__getitems__")

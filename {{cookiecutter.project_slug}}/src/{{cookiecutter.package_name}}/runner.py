@@ -54,9 +54,9 @@ def train(
     """Trains the configured model on the configured dataset and stores everything of the run."""
     import pytorch_lightning as pl
 
-    from .engine.runs.building import make_model, make_splits
+    from .engine.runs.building import count_parameters, in_words, make_model, make_splits
     from .engine.training.attach import make_callbacks, make_own_callbacks
-    from .engine.training.loaders import DataModule
+    from .engine.training.own_loaders import training_data
     from .engine.training.report import report_training, training_record
     from .engine.training.stopping import StopRequest, stoppable, together
     from .engine.training.trainer import explained, fit, make_trainer
@@ -66,10 +66,11 @@ def train(
     invocation = current()
     folder = run_folder(invocation, Path(log_dir, model_name))
 
-    dataset_args, (train_set, val_set) = make_splits(dataset_name, dataset_args, "train", "val")
-    say(f"data   {dataset_name}: {_listed(train_set.describe())}")
+    arguments = dataset_args, dataloader_args, seed
+    dataset_args, (train_set, val_set) = make_splits(dataset_name, *arguments, "train", "val")
+    say(f"data   {dataset_name}: {in_words(train_set)}")
     model_args, model = make_model(model_name, model_args, train_set)
-    say(f"model  {model_name}: {sum(p.numel() for p in model.parameters()):,} parameters")
+    say(f"model  {model_name}: {count_parameters(model)} parameters")
     record = training_record(train_set, model_args, dataset_args, dataloader_args, trainer_args)
     store_record(invocation, record)
     start, first_logged_step = starting_point(invocation.resumed, record)
@@ -87,9 +88,8 @@ def train(
         invocation=invocation,
     )
     trainer = make_trainer(folder, callbacks, trainer_args, first_logged_step)
-    data_module = DataModule(train_set, val_set, dataloader_args, seed)
     with stoppable(trainer, stop), explained(folder), together(trainer, invocation):
-        fit(trainer, model, data_module, start)
+        fit(trainer, model, training_data(train_set, val_set, dataloader_args, seed), start)
     refuse_idle(invocation)
     return report_training(trainer, folder, monitor, train_ex.info)
 
@@ -114,6 +114,7 @@ def evaluate(
     import pytorch_lightning as pl
 
     from .engine.reports.evaluation import evaluation_record, make_evaluator, measure
+    from .engine.runs.building import in_words
     from .engine.runs.rebuild import on_device, rebuild_dataset, rebuild_model
 
     pl.seed_everything(seed, workers=True, verbose=False)
@@ -124,7 +125,7 @@ def evaluate(
     say(f"run    {evaluated.name} ({evaluated.status}), {checkpoint.name}")
 
     dataset_args, dataset = rebuild_dataset(evaluated, "test", dataset_args)
-    say(f"data   {type(dataset).__name__}, test split: {_listed(dataset.describe())}")
+    say(f"data   {type(dataset).__name__}, test split: {in_words(dataset)}")
     evaluation_ex.info.update(evaluation_record(evaluated, checkpoint, dataset, dataset_args))
     model = on_device(rebuild_model(evaluated, checkpoint, dataset, model_args), device)
     evaluator = make_evaluator(evaluator_name, evaluator_args)
@@ -136,10 +137,6 @@ def evaluate(
     if folder:
         say(f"done   stored in {shown(folder)}")
     return results
-
-
-def _listed(facts: dict) -> str:
-    return ", ".join(f"{key} {value}" for key, value in facts.items())
 
 
 # Every command besides the two above: a file in engine/commands/ and a row here. The signature of

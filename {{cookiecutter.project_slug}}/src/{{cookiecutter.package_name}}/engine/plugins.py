@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from .errors import UserError, unknown
+from .other_lightning import lightning_import, other_lightning
 
 PACKAGE = Path(__file__).resolve().parent.parent
 _NAME = __package__.rpartition(".")[0]  # of the package, as imports have it
@@ -123,13 +124,16 @@ def load(kind: str, name: str) -> type:
         at = f", line {frames[-1].lineno}" if frames else ""
         raise UserError(
             f"{KEYS[kind]}: {name} cannot be imported from {_shown(path)}{at}: "
-            f"{error.__class__.__name__}: {error}{_moved_to(error)}"
+            f"{error.__class__.__name__}: {error}{_moved_to(error) or lightning_import(error)}"
         ) from error
-    base = _base(kind)
-    if not issubclass(cls, base):
+    if problem := other_lightning(cls, path):
+        raise UserError(f"{KEYS[kind]}: {name} in {_shown(path)}: {problem}")
+    bases = _bases(kind)
+    if not issubclass(cls, bases):
+        known = " or ".join(f"{b.__module__.partition('.')[0]}'s {b.__name__}" for b in bases)
         raise UserError(
             f"{KEYS[kind]}: {name} in {_shown(path)} is no {kind}: it has to be a subclass of "
-            f"{base.__module__.partition('.')[0]}'s {base.__name__}"
+            f"{known}"
         )
     from .contracts import broken_promise
 
@@ -169,19 +173,21 @@ def import_lightning() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def _base(kind: str) -> type:
+def _bases(kind: str) -> tuple[type, ...]:
     if kind == "model":
         from pytorch_lightning import LightningModule
 
-        return LightningModule
+        return (LightningModule,)
     if kind == "callback":
         from pytorch_lightning import Callback
 
-        return Callback
+        return (Callback,)
     if kind == "dataset":
+        from pytorch_lightning import LightningDataModule
+
         from .contracts import SplitDataset
 
-        return SplitDataset
+        return SplitDataset, LightningDataModule
     from .contracts import Evaluator
 
-    return Evaluator
+    return (Evaluator,)

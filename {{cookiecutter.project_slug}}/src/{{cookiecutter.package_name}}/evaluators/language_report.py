@@ -66,7 +66,7 @@ class LanguageReport(Evaluator):
     def evaluate(self, model: LanguageModel, dataset: Text) -> dict[str, float]:
         """Returns losses in nats per character, and what follows from them."""
         blocks = []  # mean loss of each: all have the same length
-        for tokens, targets in self.batches(model, dataset, self.batch_size):
+        for tokens, targets in self.pairs(model, dataset, self.batch_size):
             logits = model(tokens).transpose(1, 2)  # (B, vocab_size, T)
             blocks += F.cross_entropy(logits, targets, reduction="none").double().mean(1).tolist()
         self.per_example = {"test_loss": blocks}

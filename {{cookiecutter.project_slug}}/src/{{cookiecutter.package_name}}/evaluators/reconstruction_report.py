@@ -58,7 +58,7 @@ class ReconstructionReport(Evaluator):
         errors, divergences, sums, square = [], [], torch.zeros(()), 0.0
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            for images, *_ in self.batches(model, dataset, self.batch_size):
+            for images, _ in self.pairs(model, dataset, self.batch_size, needs_targets=False):
                 terms = [torch.stack(model.bound(images)) for _ in range(self.num_samples)]
                 error, divergence = torch.stack(terms).double().mean(0).cpu()
                 errors.append(error)

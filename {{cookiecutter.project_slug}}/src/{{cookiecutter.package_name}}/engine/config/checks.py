@@ -18,7 +18,15 @@ from typing import Any
 from ..errors import UserError, unknown
 from ..plugins import ROOMS, find
 from .invocation import Invocation
-from .signatures import OBJECTS, OUTSIDE, RUNNERS_OWN, argument_names, as_typed, type_hints
+from .signatures import (
+    OBJECTS,
+    OUTSIDE,
+    RUNNERS_OWN,
+    argument_names,
+    as_typed,
+    is_data_module,
+    type_hints,
+)
 
 
 def check_command(invocation: Invocation, config: dict[str, Any]) -> None:
@@ -67,12 +75,22 @@ def check_plug_ins(defaults: dict[str, Any], config: dict[str, Any]) -> None:
         k for k, value in defaults.items() if isinstance(value, dict) and k not in others
     ]:
         class_name = names.get(group.removesuffix("_args") + "_name")
+        if group == "dataloader_args":
+            class_name = names["dataset_name"]
         if class_name or group in OUTSIDE:
             check_names(group, config[group], class_name)
+            _check_once(group, config)
     for name in listed(config.get("callback_names")):
         find("callback", name)
     for name, values in config.get("callback_args", {}).items():
         check_names(f"callback_args.{name}", values, name)
+
+
+def _check_once(group: str, config: dict[str, Any]) -> None:
+    """Refuses an argument of a data module that stands in both groups that it has."""
+    if group == "dataloader_args" and is_data_module(config["dataset_name"]):
+        for key in config[group].keys() & config["dataset_args"].keys():
+            raise UserError(f"{group}: {key!r} is set in dataset_args as well: leave out one")
 
 
 def listed(names: list[str] | str | None) -> list[str]:
@@ -83,11 +101,19 @@ def listed(names: list[str] | str | None) -> list[str]:
 
 
 def check_names(group: str, values: dict[str, Any], class_name: str | None = None) -> None:
-    """Refuses an argument that the class of this group does not have; imports nothing."""
+    """Refuses an argument that the class of this group does not have; imports nothing.
+
+    Args:
+        group: of the configuration.
+        values: what it sets.
+        class_name: as for `argument_names`.
+    """
     known = argument_names(group, class_name)
+    runs_loaders = class_name is not None and group in ("dataset_args", "dataloader_args")
+    runs_loaders = runs_loaders and is_data_module(str(class_name))
     for key in values:
         own = group == "dataloader_args" and key in OBJECTS and values[key] is not None
-        if own or key in RUNNERS_OWN.get(group, ()):
+        if (own or key in RUNNERS_OWN.get(group, ())) and not runs_loaders:
             raise UserError(f"{group}: {key!r} is set by the runner")
         if known is not None and key not in known:
             raise unknown(f"{group}:", str(key), known)

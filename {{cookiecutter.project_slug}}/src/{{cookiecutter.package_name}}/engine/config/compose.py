@@ -16,6 +16,7 @@ from ..errors import UserError, unknown
 from .files import plain_values, read_config_file
 from .plain_values import flattened
 from .sacred_internals import ConfigDict, ConfigScope, spare_guesses
+from .signatures import is_data_module
 
 
 class Scope(ConfigScope):
@@ -56,6 +57,9 @@ class Scope(ConfigScope):
             if group in defaults and overrides[name] != defaults[name]:
                 # Another plug-in: the arguments that the file sets are not meant for it.
                 summary[group] = overrides.get(group, {})
+                if group == "dataset_args" and is_data_module(str(overrides[name])):
+                    # Whose own arguments they are: the file sets them for our loaders.
+                    summary["dataloader_args"] = overrides.get("dataloader_args", {})
         return spare_guesses(summary)
 
 

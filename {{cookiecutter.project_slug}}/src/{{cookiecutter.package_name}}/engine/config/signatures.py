@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ..errors import UserError
-from ..plugins import find, source
+from ..plugins import class_names, find, source
 
 OUTSIDE = {  # group of the configuration -> module and class that it feeds
     "trainer_args": ("pytorch_lightning", "trainer/trainer.py", "Trainer"),
@@ -26,10 +26,37 @@ OUTSIDE = {  # group of the configuration -> module and class that it feeds
 RUNNERS_OWN = {"dataset_args": {"split"}, "dataloader_args": {"dataset"}}
 # Set by the runner: no text can stand for these objects. None, their default, is accepted.
 OBJECTS = {"sampler", "batch_sampler", "collate_fn", "generator", "worker_init_fn"}
+# What our own loaders take besides the arguments of torch's.
+LOADERS_OWN = {"balanced"}
+
+
+def is_data_module(class_name: str) -> bool:
+    """Whether a class in datasets/ is a LightningDataModule, as far as sources tell.
+
+    A base that is imported from a library counts by its name: `...DataModule`.
+    """
+    try:
+        module = source(find("dataset", class_name))
+    except UserError:  # which is somebody else's to say
+        return False
+    (node, *_) = (n for n in module.body if isinstance(n, ast.ClassDef) and n.name == class_name)
+    for base in node.bases:
+        name = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
+        in_room = name != class_name and name in class_names("dataset")
+        if is_data_module(name) if in_room else name.endswith("DataModule"):
+            return True
+    return False
 
 
 def argument_names(group: str, class_name: str | None = None) -> set[str] | None:
-    """Arguments of the class that a group feeds, from its source; None if that cannot tell."""
+    """Arguments of the class that a group feeds, from its source; None if that cannot tell.
+
+    Args:
+        group: of the configuration.
+        class_name: of the plug-in; for `dataloader_args`, of the dataset.
+    """
+    if group == "dataloader_args" and class_name and is_data_module(class_name):
+        return argument_names("dataset_args", class_name)
     if group in OUTSIDE:
         class_name = OUTSIDE[group][2]
         module = beginning(outside_file(group), class_name)
@@ -41,7 +68,11 @@ def argument_names(group: str, class_name: str | None = None) -> set[str] | None
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             if node.args.kwarg:
                 return None
-            names = {a.arg for a in (*node.args.args[1:], *node.args.kwonlyargs)}
+            places = [*node.args.posonlyargs, *node.args.args][1:]
+            names = {a.arg for a in (*places, *node.args.kwonlyargs)}
+            names |= LOADERS_OWN if group == "dataloader_args" else set()
+            if group == "dataset_args" and class_name and is_data_module(class_name):
+                return names
             return names - RUNNERS_OWN.get(group, set())
     return None  # inherited: the check after the import sees it
 
@@ -68,7 +99,8 @@ def beginning(path: Path, class_name: str) -> ast.Module:
 def required_arguments(cls: type) -> set[str]:
     """Arguments without a default: what a dataset may supply to a model."""
     parameters = inspect.signature(cls).parameters.values()
-    return {p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return {p.name for p in parameters if p.default is p.empty and p.kind not in variable}
 
 
 def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
@@ -135,7 +167,14 @@ def complete(
     completed, missing = {}, []
     hints = type_hints(cls.__init__)  # type: ignore[misc]  # of this class, not of a subclass
     for name, parameter in inspect.signature(cls).parameters.items():
-        if name in RUNNERS_OWN.get(group, ()) or parameter.kind is parameter.VAR_KEYWORD:
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise UserError(
+                f"{group}: {cls.__name__} takes {name!r} by its place only, and a configuration "
+                "names its values: leave out the `/` in its `__init__`"
+            )
+        if name in RUNNERS_OWN.get(group, ()) and not hasattr(cls, "train_dataloader"):
             continue
         if name in values:
             completed[name] = as_typed(values[name], hints.get(name))

@@ -12,7 +12,7 @@ from pytorch_lightning import LightningModule
 
 from ..config.checks import check_needs
 from ..config.signatures import complete
-from ..contracts import Evaluator, SplitDataset
+from ..contracts import Evaluator, SplitDataset, describe, files_of
 from ..errors import refusals
 from ..plugins import load
 from ..runs.evaluations import checkpoint_record
@@ -42,8 +42,8 @@ def evaluation_record(
         run=run.name,
         **checkpoint_record(checkpoint),
         dataset_args=dataset_args,
-        data=dataset.describe(),
-        fingerprint=fingerprint(dataset.files()),
+        data=describe(dataset),
+        fingerprint=fingerprint(files_of(dataset)),
     )
 
 

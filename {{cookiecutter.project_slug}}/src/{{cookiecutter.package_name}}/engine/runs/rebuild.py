@@ -34,7 +34,13 @@ def rebuild_dataset(
         UserError: the data cannot be had, or are not what the model was trained for.
     """
     recorded = run.info.get("dataset_args", run.config["dataset_args"])
-    values, (dataset,) = make_splits(run.config["dataset_name"], recorded | overrides, split)
+    values, (dataset,) = make_splits(
+        run.config["dataset_name"],
+        recorded | overrides,
+        run.config.get("dataloader_args", {}),
+        run.config.get("seed", 0),
+        split,
+    )
     required = required_arguments(load("model", run.model_name))
     for name, value in run.info.get("model_args", {}).items():
         supplied = name in required - run.config["model_args"].keys() and hasattr(dataset, name)

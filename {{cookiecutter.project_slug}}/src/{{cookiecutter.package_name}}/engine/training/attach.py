@@ -20,6 +20,7 @@ from .end_weights import EndWeights
 from .ending import EndWithinEpoch
 from .finite import FiniteLoss
 from .monitor import MonitorExists
+from .own_loaders import BatchSizes
 from .progress import EpochReport, ProgressBar
 from .readable import ReadableCheckpoints
 from .reconfigure import Reconfigure
@@ -87,7 +88,7 @@ def make_callbacks(
     )
     callbacks: list[Callback] = [EndWeights(), EndWithinEpoch(checkpoints)]
     callbacks += [reconfigure] if reconfigure else []
-    callbacks += [FiniteLoss(monitor), MonitorExists(monitor), EndWithParent()]
+    callbacks += [BatchSizes(), FiniteLoss(monitor), MonitorExists(monitor), EndWithParent()]
     callbacks += [ReadableCheckpoints(), WholeEpochs()]
     callbacks += [means, SpeedReport(means), EpochReport(folder, log_scalar)]
     if compile_model:

@@ -62,6 +62,18 @@ def is_logged_by_model(trainer: Trainer, name: str) -> bool:
     return f"training_step.{name}" in trainer.fit_loop.epoch_loop._results
 
 
+def weigh_batch(trainer: Trainer, examples: int) -> None:
+    """Says how many examples the batch has that a step is about to get.
+
+    `_ResultCollection._extract_batch_size` (logger_connector/result.py) weighs by it what
+    `self.log` gets without a `batch_size`, and else searches the batch for a tensor and takes its
+    first dimension. Can go when a loader or a hook can say it.
+    """
+    results = trainer._results
+    if results is not None:
+        results.batch_size = examples
+
+
 @cache
 def lightnings_attributes() -> set[str]:
     """Attributes that a LightningModule has for Lightning's own use.

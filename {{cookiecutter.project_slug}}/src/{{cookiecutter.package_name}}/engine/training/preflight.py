@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config.checks import check_names, check_plug_ins, check_types, listed
+from ..config.checks import check_names, check_plug_ins, check_types, fits, listed
 from ..config.compose import flat
 from ..config.invocation import Invocation
 from ..config.signatures import complete
@@ -110,12 +110,11 @@ def _check_arguments(config: dict[str, Any]) -> None:
     """What only the classes themselves can tell; imports torch."""
     import_lightning()
     from pytorch_lightning import Trainer
-    from torch.utils.data import DataLoader
 
     from .trainer import make_trainer
 
-    for group, cls in (("trainer_args", Trainer), ("dataloader_args", DataLoader)):
-        check_types(group, cls, config[group])
+    check_types("trainer_args", Trainer, config["trainer_args"])
+    _check_loader_arguments(config)
     for kind in ("model", "dataset"):
         check_types(f"{kind}_args", load(kind, config[f"{kind}_name"]), config[f"{kind}_args"])
     given = config["callback_args"]
@@ -133,8 +132,30 @@ def _check_arguments(config: dict[str, Any]) -> None:
     with refusals("trainer_args", (Exception,)):
         trainer = make_trainer(None, [], config["trainer_args"])
     _check_nodes(trainer)
+
+
+def _check_loader_arguments(config: dict[str, Any]) -> None:
+    from torch.utils.data import DataLoader
+
+    from ..contracts import SplitDataset
+    from ..runs.data_module import refuse_without_loader
+
+    cls, values = load("dataset", config["dataset_name"]), dict(config["dataloader_args"])
+    if not issubclass(cls, SplitDataset):  # a LightningDataModule: they are its own
+        check_types("dataloader_args", cls, values)
+        if config["trainer_args"].get("limit_val_batches") != 0:
+            refuse_without_loader(
+                cls,
+                "val",
+                "; train without validation by trainer_args.limit_val_batches=0 monitor=train_loss",
+            )
+        return
+    balanced = values.pop("balanced", None)
+    if not fits(balanced, bool | None):
+        raise UserError(f"dataloader_args.balanced={balanced!r} does not fit: it takes bool")
+    check_types("dataloader_args", DataLoader, values)
     with refusals("dataloader_args", (Exception,)):
-        DataLoader(range(1), **config["dataloader_args"])  # type: ignore[arg-type]  # a sequence will do
+        DataLoader(range(1), **values)  # type: ignore[arg-type]  # a sequence will do
 
 
 def _check_nodes(trainer: Trainer) -> None:
@@ -175,7 +196,13 @@ def check_evaluation(invocation: Invocation, config: dict[str, Any]) -> None:
     check_names("model_args", config["model_args"], model_name)
     import_lightning()
     check_types("model_args", load("model", model_name), config["model_args"])
-    check_types("dataset_args", load("dataset", dataset_name), config["dataset_args"])
+    from ..contracts import SplitDataset
+    from ..runs.data_module import refuse_without_loader
+
+    dataset_class = load("dataset", dataset_name)
+    check_types("dataset_args", dataset_class, config["dataset_args"])
+    if not issubclass(dataset_class, SplitDataset):
+        refuse_without_loader(dataset_class, "test")
     check_types("evaluator_args", load("evaluator", evaluator_name), config["evaluator_args"])
     refuse_links(run.path / "evaluations")
     invocation.evaluated = run

@@ -10,7 +10,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from torch.utils.data import DataLoader
 
 from ..config.signatures import complete
-from ..contracts import SplitDataset
+from ..contracts import OwnBatches, SplitDataset, describe, files_of
 from ..processes import say
 from ..runs.files import plain, shown
 from ..runs.provenance import fingerprint, machine
@@ -27,13 +27,16 @@ def training_record(
     trainer_args: dict[str, Any],
 ) -> dict[str, Any]:
     """What info.json says of a run: every argument with its default, data and machine."""
+    loader_args = dataloader_args
+    if not isinstance(dataset, OwnBatches):  # which has them among its own arguments
+        loader_args = complete("dataloader_args", DataLoader, dataloader_args)
     return plain(
         model_args=model_args,
         dataset_args=dataset_args,
-        dataloader_args=complete("dataloader_args", DataLoader, dataloader_args),
+        dataloader_args=loader_args,
         trainer_args=complete("trainer_args", Trainer, trainer_args),
-        data=dataset.describe(),
-        fingerprint=fingerprint(dataset.files()),
+        data=describe(dataset),
+        fingerprint=fingerprint(files_of(dataset)),
         machine=machine(),
     )
 

@@ -23,6 +23,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor
 from torchmetrics.wrappers import MetricTracker
 
 from ..errors import UserError
+from .batches import LazyLoader
 from .lightning_restart import (
     end_restart,
     keep_epoch_sums,
@@ -32,6 +33,7 @@ from .lightning_restart import (
     start_epoch,
 )
 from .outside_state import OutsideState
+from .own_loaders import begin_behind, orders_unknown
 from .random_states import set_random_states
 from .save_points import HasRankState, SavePoint
 
@@ -105,6 +107,8 @@ class Restore:
         ranks = state["ranks"]
         is_same = len(ranks) == trainer.world_size
         of_this_rank = ranks[trainer.global_rank] if is_same else {"metrics": {}}
+        for unknown in orders_unknown(trainer):
+            self._warn(unknown)
         _make_metrics(model, of_this_rank["metrics"])
         if not trainer.strategy.restore_checkpoint_after_setup:  # which loads in ways of its own
             restore_again(trainer)
@@ -134,7 +138,7 @@ class Restore:
         # A checkpoint of 0.4.0 knows the number of batches only.
         then = self.state.get("order") or {"batches": self.state["num_training_batches"]}
         for key, before in then.items():
-            if before != now[key]:
+            if before != now.get(key, before):
                 raise UserError(
                     f"{ORDER[key]} was {before} and is {now[key]}: the run was stopped within an "
                     "epoch, whose rest would be other batches; leave it as it was until that epoch "
@@ -145,24 +149,23 @@ class Restore:
         """Continues an epoch behind the batches that it has had, with the sums over them."""
         if not self.trainer.is_last_batch:  # else the next epoch would be the next to read
             done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
-            _batches(self.trainer).start = done
+            begin_behind(self.trainer, done)
         keep_epoch_sums(self.trainer)
-
-
-def _batches(trainer: Trainer) -> Any:
-    loader: Any = trainer.train_dataloader  # a `LazyLoader`
-    return loader.batch_sampler  # `loaders.Batches`
 
 
 def epoch_order(trainer: Trainer) -> dict[str, Any]:
     """What a position within an epoch depends on, as plain values."""
-    batches = _batches(trainer)
-    return {
-        "examples": batches.size,
-        "batch_size": batches.batch_size,
-        "drop_last": bool(batches.drop_last),
-        "shuffle": bool(batches.shuffle),
-        "seed": batches.seed,
+    loader = trainer.train_dataloader
+    own: dict[str, Any] = {}
+    if isinstance(loader, LazyLoader):  # what other loaders do, cannot be told
+        own = {
+            "examples": loader.batches.size,
+            "batch_size": loader.batches.batch_size,
+            "drop_last": bool(loader.batches.drop_last),
+            "shuffle": bool(loader.batches.shuffle),
+            "seed": loader.batches.seed,
+        }
+    return own | {
         "processes": trainer.world_size,
         "accumulate_grad_batches": trainer.accumulate_grad_batches,
         "batches": trainer.num_training_batches,

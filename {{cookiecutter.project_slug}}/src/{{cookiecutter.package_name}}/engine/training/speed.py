@@ -7,13 +7,12 @@ import itertools
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 
-from .loaders import LazyLoader
+from .batches import LazyLoader
 from .random_states import random_states, set_random_states
 from .train_metrics import TrainMetrics
 
@@ -91,8 +90,10 @@ class SpeedReport(Callback):
             self.seconds, self.since = self.seconds + now - self.since, now
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        loader: LazyLoader | None = trainer.train_dataloader
-        if not self.seconds or not trainer.is_global_zero or loader is None:
+        loader = trainer.train_dataloader
+        if not isinstance(loader, LazyLoader) or loader.batch_size is None:
+            return  # how many examples there were is not known
+        if not self.seconds or not trainer.is_global_zero:
             return
         processes = trainer.world_size
         waiting = loader.waited / self.seconds
@@ -138,15 +139,11 @@ def _reads_ahead_of_disk(loader: LazyLoader) -> bool:
 
     Some batches are read once more, in this process; random states are left as they were.
     """
-    dataset: Any = loader.dataset
     states, read_before, waits = random_states(), _bytes_read(), []
     end = time.monotonic() + PROBE_S
     for indices in itertools.islice(loader.batch_sampler or (), PROBES):
         before = _waits()
-        at_once = hasattr(dataset, "__getitems__")  # as torch's `_MapDatasetFetcher.fetch`
-        loader.collate_fn(
-            dataset.__getitems__(indices) if at_once else [dataset[i] for i in indices]
-        )
+        loader.read(indices)
         waits.append(_waits() - before)
         if time.monotonic() > end:
             break

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.utilities.data import extract_batch_size
 from torch import Tensor
 
 from .lightning_internals import is_logged_by_model, is_logging_step, logging_step
+from .own_loaders import examples_in_training_batch
 from .save_points import ends_step
 
 
@@ -36,9 +36,11 @@ class TrainMetrics(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        count = extract_batch_size(batch)
+        if not outputs:  # a batch that was skipped has no part in the mean
+            return
+        count = examples_in_training_batch(trainer, batch_idx)
         self.examples += count
-        for name, value in (outputs or {}).items():
+        for name, value in outputs.items():
             if not isinstance(value, Tensor) or value.numel() != 1:
                 continue
             if name in self.sums:
