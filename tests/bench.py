@@ -247,6 +247,10 @@ class Bench:
                 lambda: self.run(imports)[0],
                 "<= 1.3",
             )
+        tab = self.command("train", "_complete", "fish", "with", "model_args.")
+        times = sorted(self.run(tab)[0] for _ in range(self.rounds))
+        name = "TAB after `train with model_args.`, seconds"
+        self.row(name, statistics.median(times), times[0], times[-1], "<= 0.5", "no torch")
         # Both end where they are, without tidying up.
         imports = "import os, torch, pytorch_lightning; os._exit(0)"
         imports = self.command("python", "-c", imports)

@@ -13,7 +13,7 @@ import time
 
 import pytest
 from helpers import Project, environment
-from test_help import BASE, EMA, MODELS
+from test_help import PLUG_INS
 
 ANSWERS_WITHIN_S = 60  # after which a shell hangs: a guard for a busy machine
 BREAKS = " \t\n\"'@><=;|&(:"  # bash's COMP_WORDBREAKS
@@ -21,8 +21,7 @@ BREAKS = " \t\n\"'@><=;|&(:"  # bash's COMP_WORDBREAKS
 
 @pytest.fixture(scope="module")
 def own(copy_project) -> Project:
-    plug_ins = {"models/mine.py": MODELS, "models/base_of_mine.py": BASE, "callbacks/ema.py": EMA}
-    return copy_project(plug_ins)
+    return copy_project(PLUG_INS)
 
 
 @pytest.fixture
@@ -205,7 +204,8 @@ def test_tab_completes_in(own, folder, tmp_path_factory, shell):
     try:
         terminal.type(f"{source}\necho REA''DY\n", "READY")
         for keys, completed in (
-            ("train with model_na\t", "me="),
+            ("train repr\t", "oduce"),
+            ("\x15train with model_na\t", "me="),  # Ctrl-U: an empty line again
             ("Goo\t", "gle"),
             ("model_args.wi\t", "dth="),
             ("8 trainer_args.acceler\t", "ator="),

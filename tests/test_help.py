@@ -13,7 +13,7 @@ from helpers import Project
 MODELS = '''
 import pytorch_lightning as pl
 
-from . import base_of_mine
+from . import base_of_mine, broken_of_mine
 from .base_of_mine import Base as Parent
 
 
@@ -80,6 +80,13 @@ class PassesOn(base_of_mine.Base):
         super().__init__(**others)
 
 
+class Broken(broken_of_mine.Base):
+    """Has a base that cannot be read."""
+
+    def __init__(self, width: int = 3, **others):
+        super().__init__(**others)
+
+
 class Beside(pl.LightningModule):
     def __init__(
         self,
@@ -117,12 +124,17 @@ class EMA(Callback):
         pass
 '''
 
+PLUG_INS = {
+    "models/mine.py": MODELS,
+    "models/base_of_mine.py": BASE,
+    "models/broken_of_mine.py": "def (",
+    "callbacks/ema.py": EMA,
+}
+
 
 @pytest.fixture(scope="module")
 def own(copy_project) -> Project:
-    return copy_project(
-        {"models/mine.py": MODELS, "models/base_of_mine.py": BASE, "callbacks/ema.py": EMA}
-    )
+    return copy_project(PLUG_INS)
 
 
 @pytest.fixture
@@ -181,6 +193,11 @@ def test_inherited_constructors_are_followed(says):
     assert list(found) == ["extra", "beside", "width", "shift"]
     assert found["extra"] == ("str; default 'a'", "its own.")
     assert found["width"] == ("int; default 7", "units of the base.")
+
+
+def test_a_base_that_cannot_be_read_explains_nothing(says):
+    found = explained(says("train", "help", "model_args", "with", "model_name=Broken"))
+    assert found == {"width": ("int; default 3", "")}
 
 
 def test_a_comment_beside_an_argument_is_its_meaning(says):

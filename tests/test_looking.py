@@ -199,7 +199,7 @@ def test_no_interval_without_the_same_test_set(runs_copy):
     runs, evaluate = runs_copy
     edit(runs / "2" / "evaluations" / "1" / "info.json", fingerprint={"other": "file"})
     shutil.rmtree(runs / "3" / "evaluations")
-    printed = evaluate("compare", "with", "runs=[1,2]")
+    printed = evaluate("compare", "with", "runs=1,2")
     assert "no interval, because their test sets or evaluators are not the same" in printed
     printed = evaluate("compare", "with", "runs=[1,3]")
     assert "no interval, because MNISTModel/3 is not evaluated" in printed

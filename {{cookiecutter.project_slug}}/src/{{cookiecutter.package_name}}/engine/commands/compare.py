@@ -17,7 +17,7 @@ from ..runs.finding import find_run
 
 
 def compare(runs: list | str | None, model_name: str, log_dir: str) -> None:
-    """Compares runs (with runs=[3,7], or all): settings, metrics, curves; also as CSV and HTML.
+    """Compares runs (with runs=3,7, or all): settings, metrics, curves; also as CSV and HTML.
 
     Runs that differ in nothing but their seed are one group: mean +- standard deviation (n). Two
     evaluations on the same test set are compared example by example, by a paired bootstrap. An
@@ -32,7 +32,7 @@ def compare(runs: list | str | None, model_name: str, log_dir: str) -> None:
         chosen = [read_outcome(run) for run in found]
     names = [outcome.name for outcome in chosen]
     if len(set(names)) < 2 or len(set(names)) < len(names):
-        raise UserError(f"compare takes two or more different runs, as in runs=[1,2]; not {names}")
+        raise UserError(f"compare takes two or more different runs, as in runs=1,2; not {names}")
     comparison = compare_outcomes(chosen)
     verdicts = _verdicts(comparison)
     names, rows = comparison.names, list(_rows(comparison))

@@ -6,6 +6,7 @@ Inherited constructors are followed through the imports of the file, into librar
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.util
 import inspect
 from collections.abc import Iterator
@@ -188,7 +189,9 @@ def _inside(base: Path | None, names: list[str], depth: int) -> Definition | Non
         base, names = below, names[1:]
     if not base or not names or depth > 8:
         return None
-    return _resolve(base, source(base), names, depth + 1)
+    with contextlib.suppress(SyntaxError, ValueError):  # a file that Python cannot read, either
+        return _resolve(base, source(base), names, depth + 1)
+    return None
 
 
 def _module_file(path: Path, name: str, level: int) -> Path | None:
@@ -197,7 +200,9 @@ def _module_file(path: Path, name: str, level: int) -> Path | None:
     if level:
         base: Path | None = path.parents[level - 1] / "__init__.py"
     else:
-        spec = importlib.util.find_spec(parts.pop(0))  # of the outermost package: not imported
+        spec = None
+        with contextlib.suppress(ValueError, ImportError):  # `__main__`
+            spec = importlib.util.find_spec(parts.pop(0))  # of the outermost: nothing is imported
         base = Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
     for part in parts:
         base = _submodule(base, part) if base else None
