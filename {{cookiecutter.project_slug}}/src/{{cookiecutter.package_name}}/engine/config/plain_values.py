@@ -50,6 +50,13 @@ def normalized(value: Any) -> Any:
     return essence(value)
 
 
+def with_lists(value: Any) -> Any:
+    """The same with lists for tuples, as records of version 0.4.0 and before have them."""
+    if isinstance(value, dict):
+        return {key: with_lists(item) for key, item in value.items()}
+    return [with_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def is_group(value: object) -> bool:
     """Whether a value is a dict whose entries dotted keys can name."""
     return isinstance(value, dict) and all(isinstance(k, str) and "." not in k for k in value)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.plain_values import with_lists
 from ..errors import UserError
 from ..runs.files import read_json, reading
 from ..runs.provenance import same_data
@@ -110,4 +111,4 @@ def _same_test_set(outcomes: tuple[Outcome, ...], folders: list[Path]) -> bool:
         told_by = None if hashes[-1] else info.get("dataset_args")
         dataset = outcome.run.config["dataset_name"]
         described.append((config.get("evaluator_name"), dataset, info.get("data"), told_by))
-    return described[0] == described[1] and same_data(*hashes)
+    return with_lists(described[0]) == with_lists(described[1]) and same_data(*hashes)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..config.compose import flat
+from ..config.plain_values import with_lists
 from ..runs.evaluations import Evaluation, evaluations
 from ..runs.files import reading
 from ..runs.metrics_file import metrics_file, read_metrics
@@ -99,7 +100,11 @@ def read_outcome(run: Run) -> Outcome:
 
 def settings(config: Mapping[str, Any]) -> dict[str, object]:
     """A configuration as dotted key -> value, less what does not tell runs apart."""
-    return {key: value for key, value in flat(config).items() if key != "log_dir" and value != {}}
+    return {
+        key: value
+        for key, value in flat(with_lists(config)).items()
+        if key != "log_dir" and value != {}
+    }
 
 
 def _curves(

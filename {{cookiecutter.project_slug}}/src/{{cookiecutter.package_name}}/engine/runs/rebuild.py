@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
+from ..config.plain_values import with_lists
 from ..config.signatures import complete, required_arguments
 from ..contracts import SplitDataset
 from ..errors import UserError, refusals
@@ -44,7 +45,8 @@ def rebuild_dataset(
     required = required_arguments(load("model", run.model_name))
     for name, value in run.info.get("model_args", {}).items():
         supplied = name in required - run.config["model_args"].keys() and hasattr(dataset, name)
-        if supplied and plain(now=getattr(dataset, name)) != {"now": value}:
+        now = with_lists(plain(now=getattr(dataset, name, None)))
+        if supplied and now != {"now": with_lists(value)}:
             raise UserError(
                 f"dataset_args: {name} is {getattr(dataset, name)!r} now, but {run.name} was "
                 f"trained with {value!r}"
