@@ -169,7 +169,7 @@ def test_attributes_of_all_kinds_are_those_of_a_training_that_was_never_stopped(
 
 def test_what_cannot_be_put_back_is_said(keeper, forks, tmp_path):
     """The position of an iterator; an object that is not there to take its state."""
-    words = "model_name=Opaque dataset_name=Noisy trainer_args.max_epochs=1".split()
+    words = ["model_name=Opaque", "dataset_name=Noisy", "trainer_args.max_epochs=1"]
     forks.run(keeper, "train", "with", *words, cwd=tmp_path)
     words = ["resume=last", "trainer_args.max_epochs=2"]
     printed = forks.run(keeper, "train", "with", *words, cwd=tmp_path)
