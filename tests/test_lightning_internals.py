@@ -1,6 +1,6 @@
-"""Private names of Lightning and torchmetrics: all in one file, each still there and still read.
+"""Private names of Lightning and torchmetrics: all in two files, each still there and still read.
 
-A test that fails names what a release has dropped; lightning_internals.py says what it was for.
+A test that fails names what a release has dropped; the two files say what it was for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from helpers import TREE_PACKAGE
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.core import optimizer
 from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies.launchers import subprocess_script
@@ -25,7 +26,8 @@ from torchmetrics import MeanMetric
 # What Lightning advises a training run this small (more workers, a validation).
 pytestmark = pytest.mark.filterwarnings("ignore")
 ENGINE = TREE_PACKAGE / "engine"
-INTERNALS = [ENGINE / "training" / f"lightning_{name}.py" for name in ("internals", "restart")]
+PARTS = ("internals", "restart", "results")
+INTERNALS = [ENGINE / "training" / f"lightning_{name}.py" for name in PARTS]
 LIBRARIES = ("pytorch_lightning", "lightning_fabric", "torchmetrics")
 CONNECTOR = "pytorch_lightning.trainer.connectors.logger_connector"
 LOOPS = "pytorch_lightning.loops"
@@ -41,6 +43,18 @@ USES = {  # private name -> what has it, and which function of the library reads
     "_forward_cache": (
         lambda trainer: next(iter(trainer.fit_loop.epoch_loop._results.values())),
         f"{CONNECTOR}.result:_ResultCollection._get_cache",
+    ),
+    "_get_cache": (
+        lambda trainer: type(trainer.fit_loop.epoch_loop._results),
+        f"{CONNECTOR}.result:_ResultCollection.metrics",
+    ),
+    "_forked_name": (
+        lambda trainer: type(trainer.fit_loop.epoch_loop._results),
+        f"{CONNECTOR}.result:_ResultCollection.metrics",
+    ),
+    "_run_early_stopping_check": (
+        lambda trainer: EarlyStopping,
+        "pytorch_lightning.callbacks.early_stopping:EarlyStopping.on_validation_end",
     ),
     "_logger_connector": (
         lambda trainer: trainer,
@@ -218,6 +232,7 @@ def test_all_private_names_stand_in_two_files():
 def test_what_has_a_public_way_has_the_private_value(internals, tree):
     """In every batch: whether and under which step Lightning logs, and whether gradients wait."""
     ends_step, seen = tree("engine.training.save_points").ends_step, []
+    results = tree("engine.training.lightning_results")
 
     class Probe(pl.Callback):
         def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
@@ -226,8 +241,7 @@ def test_what_has_a_public_way_has_the_private_value(internals, tree):
             assert logs == trainer._logger_connector.should_update_logs
             assert ends_step(trainer, batch_idx) == (not trainer.fit_loop._should_accumulate())
             seen.append((step, logs and ends_step(trainer, batch_idx)))
-            assert internals.is_logged_by_model(trainer, "train_most")
-            assert not internals.is_logged_by_model(trainer, "train_other")
+            assert results.logged_names(trainer) == {"train_both", "train_most", "train_mean"}
 
     trainer, _ = fit(Probe())
     assert [step for step, logs in seen if logs] == [1, 3, 5, 7]

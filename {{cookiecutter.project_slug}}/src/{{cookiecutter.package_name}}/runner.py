@@ -91,7 +91,7 @@ def train(
     with stoppable(trainer, stop), explained(folder), together(trainer, invocation):
         fit(trainer, model, training_data(train_set, val_set, dataloader_args, seed), start)
     refuse_idle(invocation)
-    return report_training(trainer, folder, monitor, train_ex.info)
+    return report_training(trainer, folder, monitor, trainer_args, train_ex.info)
 
 
 @evaluation_ex.main

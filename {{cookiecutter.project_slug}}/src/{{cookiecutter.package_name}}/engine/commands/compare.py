@@ -24,8 +24,8 @@ def compare(runs: list | str | None, model_name: str, log_dir: str) -> None:
     evaluation is out of date where the run has gone on since.
     """
     if runs == "all":
-        finished = (run for run in sound_runs(log_dir) if run.status == "COMPLETED")
-        chosen = list(outcomes(finished))
+        finished = [run for run in sound_runs(log_dir) if run.status == "COMPLETED"]
+        chosen = list(outcomes([run for run in finished if not run.trial]))
     else:
         words = runs.strip("[]() ").split(",") if isinstance(runs, str) else runs or []
         found = (find_run(log_dir, str(word).strip(" '\""), model_name) for word in words)

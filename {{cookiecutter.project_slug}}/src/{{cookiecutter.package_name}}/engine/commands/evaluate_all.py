@@ -14,17 +14,22 @@ from ..runs.finding import every_run
 def evaluate_all(log_dir: str, evaluator_name: str) -> dict[str, float]:
     """Evaluates every finished run whose checkpoint has no evaluation by this evaluator.
 
+    Trial runs are passed over.
+
     Raises:
         UserError: at least one could not be evaluated; each was named with its reason.
     """
     invocation = current()
     overrides = {key: value for key, value in invocation.overrides.items() if key != "runs"}
-    done, refused = 0, 0
+    done = refused = passed_over = 0
     for path, run in every_run(log_dir):
         name = f"{path.parent.name}/{path.name}"
         try:
             if isinstance(run, UserError):
                 raise run
+            if run.status == "COMPLETED" and run.trial:
+                passed_over += 1
+                continue
             if run.status != "COMPLETED" or is_evaluated(run, evaluator_name):
                 continue
             invocation.experiment.run("evaluate", config_updates=overrides | {"run": name})
@@ -37,7 +42,8 @@ def evaluate_all(log_dir: str, evaluator_name: str) -> dict[str, float]:
             print(refusal, file=sys.stderr, flush=True)
             refused += 1
         say("")
-    say(f"done   {done} runs evaluated by {evaluator_name}, {refused} refused")
+    also = f", {passed_over} trial runs passed over" if passed_over else ""
+    say(f"done   {done} runs evaluated by {evaluator_name}, {refused} refused{also}")
     if refused:
         raise UserError(f"{refused} of {done + refused} runs could not be evaluated")
     return {"evaluated": done}

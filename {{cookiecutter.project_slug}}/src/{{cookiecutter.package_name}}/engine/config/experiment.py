@@ -38,8 +38,10 @@ class StrictExperiment(TerminalExperiment):
             has, and not the configuration (`model_name`, say). The runner sets it.
         answers: first word -> function that answers the words behind it, without a run. The
             runner sets it. (`help COMMAND` is sacred's.)
+        words: that were typed behind the name of the command; None where Python called it.
     """
 
+    words: list[str] | None = None
     basis: Callable[[Invocation], dict[str, Any] | None] = staticmethod(lambda invocation: None)
     classes_of: Callable[[dict[str, Any]], dict[str, str]] = staticmethod(lambda config: {})
     answers: Mapping[str, Callable[[StrictExperiment, list[str]], None]] = MappingProxyType({})
@@ -55,7 +57,11 @@ class StrictExperiment(TerminalExperiment):
                     return answer(self, words[1:])
         except UserError as refusal:
             sys.exit(f"{type(refusal).__name__}: {refusal}")
-        return super().run_commandline(argv)
+        self.words = words
+        try:
+            return super().run_commandline(argv)
+        finally:
+            self.words = None
 
     @property
     def scope(self) -> Scope:

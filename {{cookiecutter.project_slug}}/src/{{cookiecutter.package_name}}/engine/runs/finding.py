@@ -53,8 +53,8 @@ def find_run(log_dir: str, run: str | int, model_name: str) -> Run:
 
     Args:
         log_dir: folder of all runs.
-        run: "last" (newest finished), "best" (best monitored value), "newest" (finished or not),
-            an id, or "<Model>/<id>".
+        run: "last" (newest finished), "best" (best monitored value), "newest" (finished or not;
+            a trial run if there is no other), an id, or "<Model>/<id>".
         model_name: the model that a bare id belongs to.
 
     Raises:
@@ -64,7 +64,7 @@ def find_run(log_dir: str, run: str | int, model_name: str) -> Run:
         runs = all_runs(log_dir)
         if not runs:
             raise UserError(f"there is no run in {log_dir}/: type `train` first")
-        return runs[-1]
+        return ([run for run in runs if not run.trial] or runs)[-1]
     if run not in ("last", "best"):
         name = str(run) if "/" in str(run) else f"{model_name}/{run}"
         if not re.fullmatch(r"[^/]*[^/.][^/]*/[^/]*[^/.][^/]*", name) or not (
@@ -77,13 +77,20 @@ def find_run(log_dir: str, run: str | int, model_name: str) -> Run:
     finished = [run for run in all_runs(log_dir) if run.status == "COMPLETED"]
     if not finished:
         raise UserError(f"there is no finished run in {log_dir}/: type `train` first")
+    trial = finished[-1]
+    finished = [run for run in finished if not run.trial]
+    if not finished:
+        raise UserError(
+            f"there is no finished run in {log_dir}/ but trial runs, the newest of which is "
+            f"{trial.name} ({trial.trial}): ask for it by name, run={trial.name}"
+        )
     if run == "last":
         return finished[-1]
     newest = finished[-1]
     comparable = [
         run for run in finished if run.measure == newest.measure and not math.isnan(run.best)
     ]
-    _, monitor, mode = newest.measure
+    monitor, mode, *_ = newest.measure
     if not comparable:
         raise UserError(f"no finished run in {log_dir}/ has a value of {monitor!r}")
     return (min if mode == "min" else max)(comparable, key=lambda run: run.best)

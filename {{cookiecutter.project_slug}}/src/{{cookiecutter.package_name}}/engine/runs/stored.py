@@ -19,6 +19,7 @@ from ..errors import UserError
 from .files import modified, read_json, write_json
 from .lock import is_locked
 from .provenance import changed_sources
+from .trial import trial_setting
 
 SILENCE_S = 60  # of a heartbeat every ten seconds, after which a run elsewhere counts as dead
 
@@ -108,9 +109,32 @@ class Run:
         return value if isinstance(value, float) else math.nan
 
     @property
+    def trial(self) -> str:
+        """Which setting makes it a trial run, that `last`, `best` and `all` pass over; "" if none.
+
+        A preset `profile` does so as well, a profiler alone does not.
+        """
+        if "profile" in ((self.record.get("meta") or {}).get("named_configs") or ()):
+            return "profile"
+        trainer_args = self.config.get("trainer_args")
+        known: object = self.info.get("trial")  # what the training knew of the data's size
+        if isinstance(known, str) or not isinstance(trainer_args, dict):
+            return str(known or "")
+        return trial_setting(trainer_args, {})
+
+    @property
     def measure(self) -> tuple[object, ...]:
-        """Dataset, metric and mode: runs that share them can be compared by `best`."""
-        return tuple(self.config.get(key) for key in ("dataset_name", "monitor", "monitor_mode"))
+        """Metric, mode and data: runs that share them can be compared by `best`.
+
+        What a dataset says of itself (file, target, source, number of examples) tells whether the
+        data are the same; where it says no more than the number, its arguments do.
+        """
+        data, hashes = self.info.get("data"), self.info.get("fingerprint")
+        says_more = isinstance(data, dict) and data.keys() - {"examples"}
+        facts = [data, sorted(map(str, hashes.values())) if isinstance(hashes, dict) else hashes]
+        facts.append(None if says_more else self.own_config().get("dataset_args"))
+        keys = ("monitor", "monitor_mode", "dataset_name")
+        return (*(self.config.get(key) for key in keys), repr(facts))
 
     def checkpoint(self) -> Path:
         """The best checkpoint, or the last where nothing was validated."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback
-from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor
+from pytorch_lightning.callbacks import LearningRateMonitor
 
 from ..config.checks import listed
 from ..config.invocation import Invocation
@@ -16,10 +16,11 @@ from ..errors import refusals
 from ..plugins import load
 from ..runs.folder import has_trained
 from .checkpoints import Checkpoints
+from .early_stopping import EarlyStopping
 from .end_weights import EndWeights
 from .ending import EndWithinEpoch
 from .finite import FiniteLoss
-from .monitor import MonitorExists
+from .monitor import MonitorExists, command_without_monitor
 from .own_loaders import BatchSizes
 from .progress import EpochReport, ProgressBar
 from .readable import ReadableCheckpoints
@@ -88,9 +89,9 @@ def make_callbacks(
     )
     callbacks: list[Callback] = [EndWeights(), EndWithinEpoch(checkpoints)]
     callbacks += [reconfigure] if reconfigure else []
-    callbacks += [BatchSizes(), FiniteLoss(monitor), MonitorExists(monitor), EndWithParent()]
-    callbacks += [ReadableCheckpoints(), WholeEpochs()]
-    callbacks += [means, SpeedReport(means), EpochReport(folder, log_scalar)]
+    command = command_without_monitor(invocation)
+    callbacks += [BatchSizes(), FiniteLoss(monitor), MonitorExists(monitor, command)]
+    callbacks += [EndWithParent(), means, SpeedReport(means), ReadableCheckpoints(), WholeEpochs()]
     if compile_model:
         callbacks.append(Compile())
     if trainer_args.get("enable_progress_bar") is not False:
@@ -100,5 +101,6 @@ def make_callbacks(
     if early_stopping_patience is not None:
         patience = early_stopping_patience
         callbacks.append(EarlyStopping(monitor, patience=patience, mode=monitor_mode))
-    # Last, so that every other callback has seen the batch or epoch that it saves.
-    return [*callbacks, *own, checkpoints]
+    # Behind the others, so that they have seen the batch or epoch that it saves.
+    # `Trainer.checkpoint_callback` is the first `Checkpoint`; the last one is no other's.
+    return [*callbacks, *own, checkpoints, EpochReport(folder, log_scalar, means)]

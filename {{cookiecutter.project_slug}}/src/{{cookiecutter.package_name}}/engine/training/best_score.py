@@ -16,23 +16,20 @@ class BestScore:
         mode: "min" or "max": what is better.
         score: None before there is one.
         is_saved: `best.ckpt` has this score.
-        waits: it has begun anew, and there is no score of now yet.
     """
 
     monitor: str
     mode: str
     score: float | None = None
     is_saved: bool = True
-    waits: bool = False
 
     def begin_anew(self) -> None:
         """Forgets a score of another metric or of other data."""
-        self.score, self.is_saved, self.waits = None, True, True
+        self.score, self.is_saved = None, True
 
     def judge(self, metrics: dict[str, Tensor]) -> None:
         """Takes over the current score if it is better; never NaN."""
-        metric = metrics.get(self.monitor)
-        if self.waits or metric is None or metric.isnan():
+        if (metric := metrics.get(self.monitor)) is None or metric.isnan():
             return
         score, best = float(metric), self.score
         is_best = best is None or (score < best) == (self.mode == "min")

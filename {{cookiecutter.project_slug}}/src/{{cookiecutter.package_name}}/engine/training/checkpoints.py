@@ -34,6 +34,7 @@ from .random_states import random_states
 from .restore import Restore, after_train_start
 from .save_points import Position, SavePoint, ends_step, level_progress, save_once
 from .snapshot import snapshot
+from .train_metrics import new_values
 
 if TYPE_CHECKING:
     from .reconfigure import Reconfigure
@@ -167,14 +168,14 @@ class Checkpoints(Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.position.random_states, self.position.validated = None, True
         self.position.outside = self.position.metrics = None
-        if not trainer.sanity_checking:
-            self._wait_for_step(trainer)
-            self.best.waits &= self.best.monitor.startswith("train")
-        if trainer.sanity_checking or trainer.is_last_batch or not self.position.stepped:
+        if trainer.sanity_checking:
             return
-        # Before its epoch ends, a metric of the training is the value of one step and no mean.
-        if not self.best.monitor.startswith("train"):
-            self.best.judge(trainer.callback_metrics)
+        self._wait_for_step(trainer)
+        if not self.position.stepped:
+            return
+        self.best.judge(new_values(trainer))
+        if trainer.is_last_batch:  # it is saved when the epoch has ended
+            return
         if not self.best.is_saved or self._is_due(trainer):
             self.position.random_states = random_states()
 
@@ -186,18 +187,17 @@ class Checkpoints(Checkpoint):
             if self.stop.is_requested(trainer):
                 self._stop(trainer)
         elif trainer.global_step:
-            self.best.judge(trainer.callback_metrics)
             self.save(trainer, SavePoint.EPOCH)
         elif self.stop.is_requested(trainer):
             self._stop(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         end_restart(trainer)
-        self.is_in_resumed_epoch = self.best.waits = False
+        self.is_in_resumed_epoch = False
+        self.best.judge(new_values(trainer))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.stop.end()
-        self.best.judge(trainer.callback_metrics)
         if self.ended_within_epoch:
             add_end(self, trainer)
         else:

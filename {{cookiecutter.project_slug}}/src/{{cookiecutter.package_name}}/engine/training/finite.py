@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from ..errors import UserError
 from .checkpoints import checkpoint_folder
 from .lightning_internals import is_logging_step
+from .train_metrics import new_values
 
 COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc, torch.jagged)
 PIECE = 1 << 20  # numbers that are converted at a time
@@ -33,20 +35,27 @@ class FiniteLoss(Callback):
         self.monitor = monitor
         self.sum: torch.Tensor | float = 0.0
         self.since = 0  # step after which the losses are summed
+        self.buffers: set[str] = set()  # names of those that there have been
+        self.left_out: set[str] = set()  # names of those that were not finite from the start
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        buffers = dict(pl_module.named_buffers())
+        self.buffers, self.left_out = {*buffers}, {*_not_finite(buffers)}
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not outputs:  # `training_step` returned None: it skips the batch
-            return
-        loss: torch.Tensor = outputs["loss"].detach()
-        self.sum = self.sum + loss
-        if loss.device.type == "cpu" or is_logging_step(trainer):
+        losses = _losses(outputs or {})
+        for loss in losses:
+            self.sum = self.sum + loss
+        if losses and (losses[0].device.type == "cpu" or is_logging_step(trainer)):
             self._look(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        score = trainer.callback_metrics.get(self.monitor)
-        if score is not None and not trainer.sanity_checking and not score.isfinite():
+        if trainer.sanity_checking:
+            return
+        score = new_values(trainer).get(self.monitor)
+        if score is not None and not score.isfinite():
             raise _refusal(
                 trainer, f"{self.monitor} is not finite after step {trainer.global_step}"
             )
@@ -55,10 +64,14 @@ class FiniteLoss(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self._look(trainer)
-        for name, value in checkpoint["state_dict"].items():
-            # `get_extra_state` of a module may be anything.
-            if isinstance(value, torch.Tensor) and not is_finite(value):
-                raise _refusal(trainer, f"{name} is not finite after step {trainer.global_step}")
+        weights = checkpoint["state_dict"]
+        bad = [name for name in _not_finite(weights) if name not in self.left_out]
+        # A causal mask of -inf, say, may be made by the first step only.
+        made = {name for name, _ in pl_module.named_buffers()} - self.buffers
+        if worse := [name for name in bad if name not in made]:
+            raise _refusal(trainer, f"{worse[0]} is not finite after step {trainer.global_step}")
+        self.left_out |= {*bad}
+        self.buffers |= made
 
     def _look(self, trainer: Trainer) -> None:
         if not math.isfinite(float(self.sum)):
@@ -86,6 +99,21 @@ def is_finite(values: torch.Tensor) -> bool:
         return all(is_finite(piece) for piece in pieces)
     low, high = torch.aminmax(values)  # both are NaN where one value is
     return math.isfinite(low) and math.isfinite(high)
+
+
+def _losses(outputs: dict[str, Any]) -> list[torch.Tensor]:
+    """What has to be finite of what `training_step` returned: with several optimizers, each scalar.
+
+    Nothing if it returned None, to skip the batch.
+    """
+    named = [outputs["loss"]] if "loss" in outputs else outputs.values()
+    return [v.detach() for v in named if isinstance(v, torch.Tensor) and v.numel() == 1]
+
+
+def _not_finite(values: Mapping[str, Any]) -> list[str]:
+    """The names of tensors with NaN or infinity; `get_extra_state` of a module may be anything."""
+    tensors = ((name, value) for name, value in values.items() if isinstance(value, torch.Tensor))
+    return [name for name, tensor in tensors if not is_finite(tensor)]
 
 
 def _refusal(trainer: Trainer, what: str) -> UserError:

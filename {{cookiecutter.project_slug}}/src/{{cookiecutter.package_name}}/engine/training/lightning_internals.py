@@ -52,16 +52,6 @@ def is_logging_step(trainer: Trainer) -> bool:
     return (logging_step(trainer) + 1) % every == 0 or trainer.should_stop
 
 
-def is_logged_by_model(trainer: Trainer, name: str) -> bool:
-    """Whether the model's `training_step` has logged a metric of this name with `self.log`.
-
-    `_ResultCollection.log` (logger_connector/result.py) keeps it in `_TrainingEpochLoop._results`
-    as "<hook>.<name>". `Trainer.callback_metrics` has what is only logged by epoch too late, when
-    the epoch has ended. Can go when logged names are public.
-    """
-    return f"training_step.{name}" in trainer.fit_loop.epoch_loop._results
-
-
 def weigh_batch(trainer: Trainer, examples: int) -> None:
     """Says how many examples the batch has that a step is about to get.
 

@@ -77,6 +77,7 @@ def restore_epoch_sums(
         # `Trainer.callback_metrics` reads the value of the last step from here.
         if log["on_step"] and not log["metric_attribute"]:
             result._forward_cache = latest.get(log["name"])
+            result.counted = result._forward_cache  # by `lightning_results.new_step_values`
 
 
 def keep_epoch_sums(trainer: Trainer) -> None:

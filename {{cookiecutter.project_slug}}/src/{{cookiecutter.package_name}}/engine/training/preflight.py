@@ -50,6 +50,9 @@ def check_training(invocation: Invocation, config: dict[str, Any]) -> dict[str, 
             "trainer_args.max_epochs=10"
         )
     _check_arguments(config)
+    from .monitor import check_monitor
+
+    check_monitor(invocation, config)
     if resumed:
         invocation.resumed = replace(resumed, changes=changes)
         refuse_links_in(resumed.run.path)

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint, TQDMProgressBar
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ..processes import say
-from ..runs.metrics_file import append_metrics, cut_metrics, restore_metrics
-from .train_metrics import TrainMetrics
+from ..runs.metrics_file import append_metrics, cut_metrics, read_metrics, restore_metrics
+from .train_metrics import TrainMetrics, new_values
 
 logger = logging.getLogger(__name__)
 
@@ -48,25 +49,42 @@ class ProgressBar(TQDMProgressBar):
         return metrics | self.means.latest
 
 
-class EpochReport(Callback):
-    """Prints one line at the end of an epoch and keeps its metrics in `metrics.jsonl`.
+class EpochReport(Checkpoint):
+    """Prints a line at the end of an epoch and keeps its metrics in `metrics.jsonl`.
 
-    A checkpoint holds how long that file was. Resuming from it cuts off what was written later, so
-    that the file of a resumed run is that of one which was never stopped.
+    Each value stands in the line of the step and the epoch that it belongs to: those of a
+    validation within an epoch have a line of their own. A checkpoint holds how long the file was.
+    Resuming from it cuts off what was written later, so that the file of a resumed run is that of
+    one which was never stopped.
+
+    It is a `Checkpoint` because Lightning calls the `on_train_epoch_end` of these after the
+    model's, in which metrics may be logged (`_FitLoop.on_advance_end`, 2.6.6).
 
     Args:
         folder: of the run; None: nothing is written.
-        log_scalar: called with name, value and step of each metric of the epoch.
+        log_scalar: called with name, value and step of each metric.
+        means: has the training metrics.
+
+    Attributes:
+        of_epoch: what the validation at the end of the epoch that is ending has measured.
+        last: the last value of each metric.
     """
 
-    def __init__(self, folder: Path | None, log_scalar: Callable[[str, float, int], None]):
-        self.folder, self.log_scalar = folder, log_scalar
+    def __init__(
+        self,
+        folder: Path | None,
+        log_scalar: Callable[[str, float, int], None],
+        means: TrainMetrics,
+    ):
+        self.folder, self.log_scalar, self.means = folder, log_scalar, means
         self.size = 0  # of the file, in bytes
         self.is_cut = True
         self.rates: list[float] = []  # at the beginning of the epoch
         self.watches: list[RemovableHandle] = []
         self.is_zero = self.is_zero_told = False
         self.history: dict[str, dict[str, list[Any]]] | None = None  # of a checkpoint of 0.4.0
+        self.of_epoch: dict[str, float] = {}
+        self.last: dict[str, float] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # A process that Lightning spawns has no sacred run to pass metrics on to.
@@ -110,29 +128,56 @@ class EpochReport(Callback):
                 logger.warning("WARNING: %s", said)
         self.watches = []
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        measured = plain_values(new_values(trainer))
+        if trainer.is_last_batch:
+            self.of_epoch = measured
+        elif measured:
+            done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            part = done / trainer.num_training_batches  # 0 where nobody knows how many there are
+            self._keep(trainer, measured, trainer.current_epoch + part)
+            self._print(trainer, f"step {trainer.global_step}", measured)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        metrics = epoch_metrics(trainer)
-        values = metrics | {"epoch": trainer.current_epoch + 1}
+        measured, self.of_epoch = self.of_epoch | plain_values(new_values(trainer)), {}
+        self.means.log_means(trainer)
+        epoch = trainer.current_epoch + 1
+        self._keep(trainer, measured, epoch)
+        of = ""
+        if trainer.max_epochs and trainer.max_epochs > 0:  # else max_steps or max_time ends it
+            of = f"/{trainer.max_epochs}"
+        rate = shown_rate(self.rates, learning_rates(trainer))
+        tail = f"{rate}  {time.monotonic() - self.started:.1f} s"
+        self._print(trainer, f"epoch {epoch}{of}", measured, tail)
+        self._tell_zero(trainer)
+
+    def _keep(self, trainer: Trainer, measured: dict[str, float], epoch: float) -> None:
+        """Writes what was measured now; `epoch`: how many are done."""
+        self.last |= measured
+        values = measured | {"epoch": epoch}
         for key, value in values.items():
             self.log_scalar(key, value, trainer.global_step)
         if self.folder and trainer.is_global_zero:
             self._cut()
             self.size = append_metrics(self.folder, trainer.global_step, values)
+
+    def _print(
+        self, trainer: Trainer, head: str, measured: dict[str, float], tail: str = ""
+    ) -> None:
         if trainer.is_global_zero:
-            shown = "  ".join(f"{key} {value:.4f}" for key, value in sorted(metrics.items()))
-            epochs = f"{trainer.current_epoch + 1}"
-            if trainer.max_epochs and trainer.max_epochs > 0:  # else max_steps or max_time ends it
-                epochs += f"/{trainer.max_epochs}"
-            shown += shown_rate(self.rates, learning_rates(trainer))
-            say(f"epoch {epochs}  {shown}  {time.monotonic() - self.started:.1f} s")
-        self._tell_zero(trainer)
+            shown = "  ".join(f"{key} {value:.4f}" for key, value in sorted(measured.items()))
+            say(f"{head}  {shown}{tail}")
 
     def state_dict(self) -> dict[str, Any]:
         self._cut()
-        return {"size": self.size}
+        return {"size": self.size, "last": self.last, "of_epoch": self.of_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.size, self.history = state_dict.get("size", 0), state_dict.get("history")
+        self.last = state_dict.get("last", {})
+        self.of_epoch = state_dict.get("of_epoch", {})
 
 
 def learning_rates(trainer: Trainer) -> list[float]:
@@ -152,10 +197,19 @@ def _tell_nobody(name: str, value: float, step: int) -> None:
     pass
 
 
-def epoch_metrics(trainer: Trainer) -> dict[str, float]:
-    """The metrics of the last epoch: where one is logged by step and by epoch, the epoch's mean."""
-    return {
-        key: float(value)
-        for key, value in trainer.callback_metrics.items()
-        if not key.endswith(("_step", "_epoch")) and not key.startswith("lr-")
-    }
+def plain_values(metrics: dict[str, Tensor]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def last_values(trainer: Trainer, folder: Path | None) -> dict[str, float]:
+    """The last value of each metric, as they are on record.
+
+    Args:
+        trainer: whose training has ended; it may have run in processes that are gone.
+        folder: of the run, or None.
+    """
+    if folder and trainer.is_global_zero:
+        table = read_metrics(folder)
+        return {name: entry["values"][-1] for name, entry in table.items() if name != "epoch"}
+    reports = [c for c in trainer.callbacks if isinstance(c, EpochReport)]  # type: ignore[attr-defined]
+    return dict(reports[0].last) if reports else {}

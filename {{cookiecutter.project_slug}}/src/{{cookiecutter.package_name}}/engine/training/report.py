@@ -14,7 +14,8 @@ from ..contracts import OwnBatches, SplitDataset, describe, files_of
 from ..processes import say
 from ..runs.files import plain, shown
 from ..runs.provenance import fingerprint, machine
-from .progress import epoch_metrics
+from ..runs.trial import trial_setting
+from .progress import last_values
 from .speed import SpeedReport
 from .trainer import report_profile
 
@@ -42,17 +43,37 @@ def training_record(
 
 
 def report_training(
-    trainer: Trainer, folder: Path | None, monitor: str, info: dict[str, Any]
+    trainer: Trainer,
+    folder: Path | None,
+    monitor: str,
+    trainer_args: dict[str, Any],
+    info: dict[str, Any],
 ) -> dict[str, float]:
-    """Says how the run went; returns the metrics of its last epoch, and the best score."""
+    """Says how the run went; returns the last value of each metric, and the best score."""
     if not isinstance(trainer.profiler, PassThroughProfiler):  # type: ignore[attr-defined]
         report_profile(trainer, folder)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, SpeedReport):
             info["speed"] = callback.report
-    metrics = epoch_metrics(trainer)
-    if (best := metrics.get(f"best_{monitor}")) is not None:
+    info["trial"] = trial_setting(trainer_args, _whole(trainer))
+    metrics = last_values(trainer, folder)
+    best = trainer.callback_metrics.get(f"best_{monitor}")
+    if best is not None:
+        metrics[f"best_{monitor}"] = float(best)
         say(f"done   best {monitor} {best:.4f}")
+    elif metrics and trainer.limit_val_batches:  # type: ignore[attr-defined]
+        say(f"note   no {monitor!r} was measured: there is no best checkpoint, only the last one")
     if folder:
         say(f"run    {folder.parent.name}/{folder.name}, stored in {shown(folder)}")
     return metrics
+
+
+def _whole(trainer: Trainer) -> dict[str, int | None]:
+    """How many batches a process has of each split, if that is known, whatever limits are set."""
+    whole: dict[str, int | None] = {}
+    for split, loader in (("train", trainer.train_dataloader), ("val", trainer.val_dataloaders)):
+        try:
+            whole[split] = len(loader)
+        except TypeError:  # iterable data, none, or several
+            whole[split] = None
+    return whole
