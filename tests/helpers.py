@@ -37,6 +37,8 @@ TRIPLES = [
 ]
 DEFAULT = TRIPLES[0]
 DEBUG = ["with", "debug", "dataset_args.source=sample"]  # the quickest training there is
+WHOLE = ["with", "dataset_args.source=sample", "trainer_args.max_epochs=1"]  # and no trial run
+WHOLE += ["dataloader_args.batch_size=512"]
 PATIENCE_S = 300  # after which a process hangs: a guard for a busy machine, no measure of speed
 
 
@@ -164,6 +166,10 @@ class Project:
     def start(self, *words: str, cwd: Path, **env: str) -> subprocess.Popen:
         """Starts the same, without waiting for it."""
         return start_command([*self._runner, *words], cwd, **self._path(env))
+
+    def run_python(self, script: Path, cwd: Path, check: bool = True, **env: str):
+        """Runs a script that imports the package."""
+        return run_command([self.python, script], cwd, check, **self._path(env))
 
     @property
     def _runner(self) -> list:

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 import torch
-from helpers import DEBUG, read
+from helpers import DEBUG, WHOLE, read
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_every_other_command_of_the_readme_is_understood(own):
     """Each line with `train` or `evaluate`, made small and offline."""
     folder, _, command = own
     _, lines = code_blocks((folder / "README.md").read_text())
-    command("train", *DEBUG)
+    command("train", *WHOLE)
     small = ["dataset_args.source=sample", "trainer_args.limit_train_batches=1"]
     done = 0
     for line in lines:
@@ -131,9 +131,9 @@ def test_a_broken_plug_in_is_named(broken, words, said):
 
 def test_a_broken_plug_in_harms_no_other_run(broken):
     broken("train", *DEBUG)
-    refused = broken("evaluate", "with", "evaluator_name=NoReport", check=False)
+    refused = broken("evaluate", "with", "evaluator_name=NoReport", "run=1", check=False)
     assert "evaluators/no_report.py is no evaluator" in refused.stdout
-    broken("evaluate")
+    broken("evaluate", "with", "run=1")
 
 
 def test_a_bug_keeps_its_traceback_and_fails_the_run(own, broken):

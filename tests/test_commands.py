@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import DEBUG, DEFAULT, TRIPLES, finish, read, run_command, start_command, until
+from helpers import (
+    DEBUG,
+    DEFAULT,
+    TRIPLES,
+    WHOLE,
+    finish,
+    read,
+    run_command,
+    start_command,
+    until,
+)
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +29,7 @@ def project(installed):
 
 def test_runs_are_found_by_every_name(project, tmp_path):
     for seed in (1, 2):
-        project("train", *DEBUG, f"seed={seed}", cwd=tmp_path)
+        project("train", *WHOLE, f"seed={seed}", cwd=tmp_path)
     runs = tmp_path / "model_data" / "MNISTModel"
     losses = {i: read(runs / i / "run.json")["result"]["best_val_loss"] for i in ("1", "2")}
     best = min(losses, key=losses.get)
@@ -84,7 +94,8 @@ def test_nothing_warns_where_nothing_is_validated(project, tmp_path):
     words = ["overfit", "dataset_args.source=sample", "trainer_args.max_epochs=2"]
     printed = project("train", "with", *words, cwd=tmp_path).stdout
     assert len(printed.splitlines()) == 6, printed
-    project("evaluate", cwd=tmp_path)  # of the last checkpoint, as there is no best one
+    # Of the last checkpoint, as there is no best one.
+    project("evaluate", "with", "run=1", cwd=tmp_path)
 
 
 def test_other_observers_work_beside_ours(project, tmp_path):
@@ -174,7 +185,7 @@ def test_a_stopped_run_says_so(project, tmp_path, number, after):
 def test_module_instead_of_command(project, tmp_path):
     module = f"{project.package.name}.runner"
     project("python", "-m", module, "train", *DEBUG, cwd=tmp_path)
-    project("python", "-m", module, "evaluate", cwd=tmp_path)
+    project("python", "-m", module, "evaluate", "with", "run=1", cwd=tmp_path)
     assert (tmp_path / "model_data/MNISTModel/1/evaluations/1/results.json").is_file()
     refused = project("python", "-m", module, "tran", cwd=tmp_path, check=False)
     assert (refused.returncode, "did you mean 'train'?" in refused.stdout) == (1, True)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import DEFAULT
+from helpers import DEFAULT, WHOLE
 
 PLANTED = {"py/reduce": [{"py/function": "os.mkdir"}, {"py/tuple": ["planted"]}]}
 
@@ -119,7 +119,7 @@ def test_links_in_a_runs_folder_lead_no_write_out_of_it(type_words, tmp_path):
         assert f"{name} is a link" in printed
         (run / name).unlink()
     (run / "evaluations").symlink_to(outside)
-    status, printed = type_words("evaluate")
+    status, printed = type_words("evaluate", "with", "run=1")
     assert status == 1
     assert "evaluations is a link" in printed
     assert [path.name for path in outside.iterdir()] == ["file"]
@@ -128,7 +128,7 @@ def test_links_in_a_runs_folder_lead_no_write_out_of_it(type_words, tmp_path):
 
 def test_control_characters_of_files_are_shown_as_text(type_words, tmp_path):
     words = ["dataset_args.source=sample", "trainer_args.max_epochs=1"]
-    assert type_words("train", "with", "debug", *words)[0] == 0
+    assert type_words("train", *WHOLE, *words)[0] == 0
     config = Path("model_data/MNISTModel/1/config.json")
     content = json.loads(config.read_text())
     content["dataset_name"] = "\x1b]0;owned\x07\x1b[2J"

@@ -161,6 +161,7 @@ class Draws(Evaluator):
 """,
 }
 TRAIN = ["train", "with", "debug", "model_name=Linear", "dataset_name=Points"]
+LINEAR = ["with", "run=Linear/1"]
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +202,7 @@ def test_a_broken_promise_is_named_before_there_is_a_run(own, words, said):
     ],
 )
 def test_what_an_evaluator_needs_is_named_before_anything_is_evaluated(own, name, said):
-    refused = own("evaluate", "with", f"evaluator_name={name}", check=False)
+    refused = own("evaluate", *LINEAR, f"evaluator_name={name}", check=False)
     assert refused.returncode == 1
     assert refused.stdout.strip().splitlines()[-1].endswith(said)
     assert "Traceback" not in refused.stdout
@@ -221,7 +222,7 @@ def test_a_default_of_the_models_own_is_never_overridden(own):
 
 
 def test_figures_are_drawn_when_the_results_are_written_and_may_fail(own):
-    evaluated = own("evaluate", "with", "evaluator_name=Draws")
+    evaluated = own("evaluate", *LINEAR, "evaluator_name=Draws")
     (said,) = [line for line in evaluated.stdout.splitlines() if "bad.png" in line]
     assert said == "WARNING: bad.png could not be drawn (KeyError: 'no such\\nthing')"
     folder = max((own.folder / "model_data" / "Linear" / "1" / "evaluations").iterdir())

@@ -11,7 +11,7 @@ import shutil
 
 import pytest
 import yaml
-from helpers import read
+from helpers import WHOLE, read
 
 OTHER = """
 from .mnist_classifier import MNISTModel
@@ -71,7 +71,7 @@ def project(copy_project):
 def trained(project, forks, tmp_path_factory):
     """A run of each model, in a folder that no default names."""
     folder = tmp_path_factory.mktemp("runs")
-    words = ["debug", "dataset_args.source=sample", "model_args.hidden_dimension=4"]
+    words = [*WHOLE[1:], "model_args.hidden_dimension=4"]
     for model in ("MNISTModel", "Other"):
         model = f"model_name={model}"
         forks.run(project, "train", "with", *words, "log_dir=elsewhere", model, cwd=folder)

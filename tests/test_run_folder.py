@@ -224,7 +224,7 @@ def test_recorded_sources_are_neither_linted_nor_committed(copy_project, tmp_pat
 
 def test_evaluations_are_recorded_alike(project, tmp_path):
     project("train", *DEBUG, cwd=tmp_path)
-    printed = project("evaluate", cwd=tmp_path).stdout
+    printed = project("evaluate", "with", "run=1", cwd=tmp_path).stdout
     evaluation = tmp_path / "model_data" / "MNISTModel" / "1" / "evaluations" / "1"
     assert (evaluation / "cout.txt").read_text() == printed
     assert read(evaluation / "run.json")["attempts"][0]["status"] == "COMPLETED"

@@ -23,7 +23,7 @@ def test_trains_and_evaluates(run, tmp_path):
     assert json.loads((folder / "run.json").read_text())["status"] == "COMPLETED"
     assert (folder / "checkpoints" / "last.ckpt").is_file()
 
-    evaluated = run("evaluate")
+    evaluated = run("evaluate", "run=1")  # `last` passes over trial runs
     assert evaluated.status == 0, evaluated.output
     assert json.loads((folder / "evaluations" / "1" / "results.json").read_text())
 

@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from functools import cache
 from subprocess import Popen
+from types import CodeType
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -138,6 +139,8 @@ def empty_hooks_skipped(trainer: Trainer, model: LightningModule) -> Iterator[No
         for base, owner in owners
         for hook in HOOKS_OF_A_STEP
         if getattr(type(owner), hook) is getattr(base, hook)
+        and hook not in vars(owner)  # one that was set on the instance
+        and not _is_called(hook, type(owner), base)
     ]
     for owner, hook in skipped:
         setattr(owner, hook, None)
@@ -145,4 +148,17 @@ def empty_hooks_skipped(trainer: Trainer, model: LightningModule) -> Iterator[No
         yield
     finally:
         for owner, hook in skipped:
-            vars(owner).pop(hook, None)
+            if vars(owner).get(hook) is None:
+                vars(owner).pop(hook, None)
+
+
+def _is_called(name: str, cls: type, base: type) -> bool:
+    """Whether a class calls a method that it has from Lightning's base class."""
+    own = cls.__mro__[: cls.__mro__.index(base)]
+    codes = [code for c in own for f in vars(c).values() if (code := getattr(f, "__code__", None))]
+    while codes:
+        code = codes.pop()
+        if name in code.co_names:
+            return True
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return False

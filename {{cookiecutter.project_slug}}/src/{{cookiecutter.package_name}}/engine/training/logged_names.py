@@ -238,7 +238,7 @@ def _patterns(node: ast.expr | None) -> list[str]:
 
 def _text(node: ast.AST | None) -> str | None:
     is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-    return node.value if is_text else None  # type: ignore[union-attr, return-value]
+    return node.value if is_text else None  # type: ignore[union-attr]
 
 
 def _identifier(node: ast.AST) -> str:

@@ -61,7 +61,7 @@ def report_training(
     if best is not None:
         metrics[f"best_{monitor}"] = float(best)
         say(f"done   best {monitor} {best:.4f}")
-    elif metrics and trainer.limit_val_batches:  # type: ignore[attr-defined]
+    elif metrics and trainer.limit_val_batches:
         say(f"note   no {monitor!r} was measured: there is no best checkpoint, only the last one")
     if folder:
         say(f"run    {folder.parent.name}/{folder.name}, stored in {shown(folder)}")
@@ -71,7 +71,8 @@ def report_training(
 def _whole(trainer: Trainer) -> dict[str, int | None]:
     """How many batches a process has of each split, if that is known, whatever limits are set."""
     whole: dict[str, int | None] = {}
-    for split, loader in (("train", trainer.train_dataloader), ("val", trainer.val_dataloaders)):
+    loaders: dict[str, Any] = {"train": trainer.train_dataloader, "val": trainer.val_dataloaders}
+    for split, loader in loaders.items():
         try:
             whole[split] = len(loader)
         except TypeError:  # iterable data, none, or several
