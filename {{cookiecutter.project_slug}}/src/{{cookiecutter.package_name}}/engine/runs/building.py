@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from pytorch_lightning import LightningModule
-from torch.nn.parameter import is_lazy
+from torch.nn.parameter import UninitializedParameter
 
 from ..config.signatures import complete
 from ..contracts import SplitDataset, describe
@@ -84,6 +84,6 @@ def in_words(dataset: SplitDataset) -> str:
 
 def count_parameters(model: LightningModule) -> str:
     """The number of a model's parameters, for a line of output."""
-    known = [p.numel() for p in model.parameters() if not is_lazy(p)]
+    known = [p.numel() for p in model.parameters() if not isinstance(p, UninitializedParameter)]
     lazy = " and more, by the first batch," if len(known) < len([*model.parameters()]) else ""
     return f"{sum(known):,}{lazy}"
