@@ -22,7 +22,7 @@ from .signatures import OBJECTS, OUTSIDE, RUNNERS_OWN, beginning, outside_file
 
 # Bases whose constructors take nothing that a configuration could set: not worth their parsing.
 ROOTS = {"LightningModule", "Module", "Callback", "Dataset", "SplitDataset", "Evaluator"}
-ROOTS |= {"ABC", "Protocol", "Generic", "object"}
+ROOTS |= {"LightningDataModule", "ABC", "Protocol", "Generic", "object"}
 
 
 @dataclass(frozen=True)
