@@ -70,3 +70,27 @@ def test_it_ends_in_the_bits_of_one_that_was_as_long_from_the_start(ends, forks,
             run["steps"] = run["steps"][:1]
             del run["best"]
     assert differences(whole, extended) == []
+
+
+def test_what_a_position_within_an_epoch_depends_on_is_refused(ends, forks, tmp_path):
+    """Each change leaves the number of batches as it is: 55 of six examples, without the last."""
+    always = ["dataloader_args.drop_last=True", "dataset_args.size=331"]
+    forks.run(ends, *words(*always, f"{STEPS}70"), cwd=tmp_path)
+    run = tmp_path / "model_data" / "Shaky" / "1"
+    config = read(run / "config.json")
+    for change, said in [
+        ("dataset_args.size=333", "dataset_args.size: the run was stopped within an epoch"),
+        ("seed=1", "seed was 42 and is 1"),
+        ("dataloader_args.shuffle=False", "dataloader_args.shuffle was True and is False"),
+        ("trainer_args.accumulate_grad_batches=2", "accumulate_grad_batches was 1 and is 2"),
+    ]:
+        assert forks(ends, tmp_path, [*RESUME, *LONGER, change]) == 1
+        printed = (tmp_path / "log.txt").read_text()
+        assert said in printed
+        assert "Traceback" not in printed
+        assert (read(run / "config.json"), read(run / "run.json")["status"]) == (
+            config,
+            "COMPLETED",
+        )
+    forks.run(ends, *RESUME, *LONGER, cwd=tmp_path)
+    assert forks(ends, tmp_path, [*RESUME, "trainer_args.max_epochs=4", "seed=1"]) == 0

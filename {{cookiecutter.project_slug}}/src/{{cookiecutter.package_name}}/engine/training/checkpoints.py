@@ -121,6 +121,8 @@ class Checkpoints(Checkpoint):
             restore_again(trainer)
         else:
             self.restore = Restore(trainer, pl_module, self.resumed_from, self.outside)
+            if self.reconfigure and self.restore.point.is_within_epoch:
+                self.reconfigure.refuse_other_data()
             self.restore.after_train_start()
             self.last_save = (trainer.global_step, self.restore.point)
             if self.restore.point.is_within_epoch:

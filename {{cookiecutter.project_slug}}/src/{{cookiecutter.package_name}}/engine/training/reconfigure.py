@@ -78,6 +78,20 @@ class Reconfigure(Callback):
         for new, saved in zip(optimizers, checkpoint["optimizer_states"]):
             _refuse_another(new, saved)
 
+    def refuse_other_data(self) -> None:
+        """Refuses other data for the rest of an epoch within which the run was stopped.
+
+        Raises:
+            UserError: names the settings.
+        """
+        keys = [key for key in self.changes if key.partition(".")[0] in OF_OTHER_DATA]
+        if keys:
+            raise UserError(
+                f"{', '.join(keys)}: the run was stopped within an epoch, whose rest would be of "
+                "other data; leave it as it was until that epoch has ended, or resume from another "
+                "checkpoint"
+            )
+
     def apply(self, trainer: Trainer, pl_module: LightningModule, best: BestScore) -> None:
         """Applies the changes to what was restored; called by `Checkpoints` whenever it has been.
 
