@@ -1,8 +1,9 @@
-"""Weights that are averaged, by Lightning's callbacks or by hand: stopped, and trained longer."""
+"""Weights that are averaged, and those of 64 bits: stopped, and trained longer."""
 
 from __future__ import annotations
 
 import pytest
+import torch
 from helpers import Project
 from shaky import differences, outcome
 from test_plain_attributes import STOPS
@@ -58,6 +59,22 @@ class ByHand(MNISTModel):
         self.schedule = SWALR(optimizer, swa_lr=0.01, anneal_epochs=30)
         return optimizer
 """
+WIDE = """
+from .mnist_classifier import MNISTModel
+
+
+class Wide(MNISTModel):
+    def __init__(self, input_shape, num_classes: int, wide_at: str = ""):
+        super().__init__(input_shape, num_classes, hidden_dimension=4)
+        self.save_hyperparameters()
+
+    def on_train_start(self):
+        if self.hparams.wide_at == "on_train_start":
+            self.double()
+
+    def forward(self, images):
+        return super().forward(images.to(self.head.weight.dtype))
+"""
 HALVES = """
 from pytorch_lightning import Callback
 
@@ -74,14 +91,14 @@ LONG = "trainer_args.max_epochs=4"
 @pytest.fixture(scope="module")
 def project(copy_project) -> Project:
     plug_ins = {"models/averaged.py": MODELS, "callbacks/stops.py": STOPS}
-    return copy_project(plug_ins | {"callbacks/halves.py": HALVES})
+    return copy_project(plug_ins | {"callbacks/halves.py": HALVES, "models/wide.py": WIDE})
 
 
 CASES = [("Averaged", "model_args.by=mean"), ("Averaged", "model_args.by=ema")]
 CASES += [("Averaged", "model_args.by=swa"), ("ByHand", "seed=42")]
 
 
-@pytest.mark.parametrize(("model", "word"), [*CASES[:2], CASES[3]])
+@pytest.mark.parametrize(("model", "word"), CASES)
 def test_a_stopped_training_goes_on_to_the_same_average_and_rate(
     project, forks, tmp_path, model, word
 ):
@@ -124,3 +141,21 @@ def test_weights_that_a_callback_replaces_at_the_end_are_named(
     printed = forks.run(project, "train", "with", "resume=last", LONG, cwd=tmp_path)
     said = f"not to the same bits: the training goes on from the weights that {by} has made at its"
     assert printed.count(said) == 1
+
+
+@pytest.mark.parametrize(
+    "word", ["model_args.wide_at=on_train_start", "trainer_args.precision=64-true"]
+)
+def test_64_bit_weights_are_resumed_as_such(project, forks, tmp_path, word):
+    """They are loaded into a model of 32 bits at first, and made wide later."""
+    words = ["train", "with", "model_name=Wide", word, *WORDS, LONG]
+    forks.run(project, *words, cwd=tmp_path / "whole")
+    whole = outcome(tmp_path / "whole", "Wide")
+    assert {w.dtype for w in whole["weights"].values()} == {torch.float64}
+    folder = tmp_path / "stopped"
+    folder.mkdir()
+    (folder / "stop").write_text("batch 12")
+    assert forks(project, folder, words) == 1
+    (folder / "stop").unlink()
+    forks.run(project, "train", "with", "resume=last", cwd=folder)
+    assert differences(whole, outcome(folder, "Wide")) == []
