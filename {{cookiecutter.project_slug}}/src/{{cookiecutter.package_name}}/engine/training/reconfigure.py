@@ -112,8 +112,7 @@ class Reconfigure(Callback):
                     callback.wait_count, callback.best_score = 0, fresh
         optimizers, schedules = configured_optimizers(pl_module)
         for restored, new in zip(trainer.optimizers, optimizers):
-            scheduled = [c.scheduler.optimizer for c in trainer.lr_scheduler_configs]
-            self._apply(restored, new, any(restored is other for other in scheduled))
+            self._apply(restored, new, trainer.lr_scheduler_configs)
         configs = zip(trainer.lr_scheduler_configs, schedules)
         for number, (config, new_config) in enumerate(configs):
             steps = None if number < self.stored_schedules else _steps_so_far(trainer, config)
@@ -172,11 +171,17 @@ class Reconfigure(Callback):
                 "that change"
             )
 
-    def _apply(self, restored: Optimizer, new: Optimizer, is_scheduled: bool) -> None:
-        is_changed = any(key.startswith("model_args.") for key in self.changes)
-        rate_is_kept = is_scheduled or not is_changed
+    def _apply(self, restored: Optimizer, new: Optimizer, configs: list[Any]) -> None:
+        """Gives a restored optimizer what is configured now; schedules set their rates themselves.
+
+        A plateau has only lowered the rate: it goes on from there, unless another one is asked for.
+        """
+        asked = [value for key, value in self.changes.items() if key.startswith("model_args.")]
+        schedules = [c.scheduler for c in configs if c.scheduler.optimizer is restored]
+        is_lowered = bool(schedules) and all(isinstance(s, ReduceLROnPlateau) for s in schedules)
         for group, configured in zip(restored.param_groups, new.param_groups):
-            kept = {"params", "lr"} if rate_is_kept else {"params"}
+            takes_rate = configured["lr"] in asked if is_lowered else asked and not schedules
+            kept = {"params"} if takes_rate else {"params", "lr"}
             group.update({key: value for key, value in configured.items() if key not in kept})
 
 
