@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint
 
 from ..errors import Interrupted
 from ..runs.checkpoint_file import RESUME_STATE, resume_state
-from .best_score import BestScore
+from .best_score import BestScore, LightningsNames
 from .ending import add_end
 from .lightning_restart import end_restart, metric_states, restore_again
 from .outside_state import OutsideState
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from .stopping import StopRequest  # which imports `checkpoint_folder` from here
 
 
-class Checkpoints(Checkpoint):
+class Checkpoints(LightningsNames):
     """Saves `best.ckpt` and `last.ckpt`, and ends the training when a signal asks for it.
 
     Args:
