@@ -106,7 +106,9 @@ def test_filters_and_sorting(runs_copy):
 
 def test_a_run_whose_process_is_gone_is_dead(runs_copy):
     runs, evaluate = runs_copy
-    edit(runs / "1" / "run.json", status="RUNNING")
+    record = read(runs / "1" / "run.json")
+    attempts = [record["attempts"][0] | {"status": "RUNNING"}]
+    edit(runs / "1" / "run.json", status="RUNNING", attempts=attempts)
     assert table(evaluate("runs"))["MNISTModel/1"][1] == "DEAD"
 
 

@@ -98,7 +98,11 @@ def test_the_best_score_is_never_nan_and_saved_once(tree):
 
 def test_a_checkpoint_of_0_4_0_has_the_names_of_today(tree, tmp_path):
     files = tree("engine.runs.checkpoint_file")
-    rank = {"chance": {"cuda": []}, "sums": [1], "callbacks": {"TrainMetrics": {}}}
+    rank = {
+        "chance": {"cuda": []},
+        "sums": [{"log": {"name": "mine"}}],
+        "callbacks": {"TrainMetrics": {}},
+    }
     metrics = {"mean": {"mean_value": 2.0, "weight": 3.0, "_update_count": 4}}
     old = {
         "moment": "batch",
@@ -115,7 +119,7 @@ def test_a_checkpoint_of_0_4_0_has_the_names_of_today(tree, tmp_path):
         "ranks": [
             {
                 "random_states": {"cuda": []},
-                "sums": [1],
+                "sums": [{"log": {"name": "mine"}}],
                 "callbacks": {"TrainMetrics": {}},
                 "metrics": {
                     "mean": {"state": {"mean_value": 2.0, "weight": 3.0}, "update_count": 4}

@@ -45,9 +45,14 @@ def stop_signals() -> list[signal.Signals]:
     return [n for n in numbers if n is not None and signal.getsignal(n) is not signal.SIG_IGN]
 
 
+def takes_signals() -> bool:
+    """Whether this thread may have handlers of signals: Python gives them to the main one only."""
+    return threading.current_thread() is threading.main_thread()
+
+
 def listen() -> None:
     """Makes signals to stop a KeyboardInterrupt until the training takes over (stopping.py)."""
-    if threading.current_thread() is threading.main_thread():
+    if takes_signals():
         for number in stop_signals():
             signal.signal(number, _interrupt)
         # A shell script lets the processes that it starts in the background ignore SIGINT.

@@ -23,6 +23,7 @@ class ImagesInMemory(SplitDataset):
 
     Attributes:
         indices: of the images in this split, `(M,)`.
+        targets: of these, `(M,)` int64.
     """
 
     def __init__(
@@ -30,10 +31,11 @@ class ImagesInMemory(SplitDataset):
     ):
         if not 0 <= shift < min(images.shape[-2:]):
             raise ValueError(f"shift={shift}: it takes 0 to {min(images.shape[-2:]) - 1} pixels")
-        self.images, self.targets, self.indices = images, targets, torch.arange(len(targets))
+        self.images, self.indices = images, torch.arange(len(targets))
         if split != "test":
             is_val = self.indices % VALIDATE_EVERY == 0
             self.indices = self.indices[is_val == (split == "val")]
+        self.targets = targets[self.indices].long()
         is_train = split == "train"
         self.shift, self.flip = shift * is_train, flip and is_train
 
@@ -42,9 +44,9 @@ class ImagesInMemory(SplitDataset):
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         """A whole batch: images `(B, C, H, W)` and targets `(B,)`."""
-        chosen = self.indices[torch.as_tensor(indices)]
-        images = augmented(self.images[chosen], self.shift, self.flip)
-        return images.to(torch.float32).div_(255), self.targets[chosen].long()
+        chosen = torch.as_tensor(indices)
+        images = augmented(self.images[self.indices[chosen]], self.shift, self.flip)
+        return images.to(torch.float32).div_(255), self.targets[chosen]
 
     def describe(self) -> dict:
         return {"examples": len(self)}

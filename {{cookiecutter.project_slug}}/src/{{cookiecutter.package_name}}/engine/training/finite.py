@@ -89,7 +89,7 @@ def is_finite(values: torch.Tensor) -> bool:
     if values.layout in COMPRESSED:
         values = values.values().detach()  # else `view_as_real` asks the whole for its strides
     elif values.layout is torch.sparse_coo:
-        values = values._values()  # `values` refuses entries that are not yet added up
+        values = values.coalesce().values()
     if values.is_complex():
         values = torch.view_as_real(values.conj() if values.is_conj() else values)
     if not values.is_floating_point() or not values.numel() or values.is_meta:

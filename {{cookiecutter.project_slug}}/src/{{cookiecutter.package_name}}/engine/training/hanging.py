@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 from pytorch_lightning import Trainer
 
 from ..config.invocation import Invocation
-from ..processes import stop_signals
+from ..processes import stop_signals, takes_signals
 from .checkpoints import Checkpoints
 
 POLL_S = 0.5
@@ -44,7 +44,7 @@ def ended_if_hanging(trainer: Trainer, invocation: Invocation) -> Iterator[Signa
     A process that goes on from batch to batch, or saves, is left alone: it is about to stop.
     """
     signals = Signals()
-    if threading.current_thread() is not threading.main_thread():
+    if not takes_signals():
         yield signals
         return
     reader, writer = socket.socketpair()
@@ -65,7 +65,7 @@ def ended_if_hanging(trainer: Trainer, invocation: Invocation) -> Iterator[Signa
 
 def _not_in_children() -> None:
     """A forked worker has the descriptor, too: what it is told is not for us."""
-    if threading.current_thread() is threading.main_thread():
+    if takes_signals():
         signal.set_wakeup_fd(-1)
 
 

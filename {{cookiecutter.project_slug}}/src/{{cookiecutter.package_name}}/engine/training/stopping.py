@@ -41,7 +41,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from ..config.invocation import Invocation
 from ..errors import Interrupted, UserError
 from ..plugins import import_lightning
-from ..processes import launched, stop_signals
+from ..processes import launched, stop_signals, takes_signals
 from ..runs.stored import read_run, record_failure
 from .checkpoints import checkpoint_folder
 from .hanging import ended_if_hanging, record_end
@@ -70,8 +70,9 @@ class StopRequest:
         `_SignalConnector._sigterm_notifier_fn` (signal_connector.py, 2.6.6) broadcasts from within
         the handler, in between whatever else the ranks exchange.
         """
-        for number in (signal.SIGINT, *stop_signals()):
-            signal.signal(number, self._request)
+        if takes_signals():
+            for number in (signal.SIGINT, *stop_signals()):
+                signal.signal(number, self._request)
 
     def _request(self, signum: int, frame: object) -> None:
         # Spawned children ignore SIGINT: the parent handles Ctrl-C, and torch sends SIGINT to its
@@ -108,12 +109,12 @@ def stoppable(trainer: Trainer, request: StopRequest) -> Iterator[None]:
         if signal.getsignal(signal.SIGTERM) is stop and not ended:
             raise KeyboardInterrupt
 
-    numbers = {signal.SIGINT, signal.SIGTERM, *stop_signals()}
+    numbers = {signal.SIGINT, signal.SIGTERM, *stop_signals()} if takes_signals() else set()
     before = {number: signal.getsignal(number) for number in numbers}
-    # On SIGTERM Lightning stops between two batches, on KeyboardInterrupt within one.
     for number in numbers:
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGTERM))
-    signal.signal(signal.SIGTERM, stop)
+        # On SIGTERM Lightning stops between two batches, on KeyboardInterrupt within one.
+        asks = number != signal.SIGTERM
+        signal.signal(number, (lambda *_: signal.raise_signal(signal.SIGTERM)) if asks else stop)
     try:
         yield
     except SystemExit as end:
