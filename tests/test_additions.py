@@ -72,8 +72,9 @@ def test_every_other_command_of_the_readme_is_understood(own):
         words = re.sub(r"(run|resume)=3", r"\1=1", line).split()
         if words[0] not in ("train", "evaluate") or re.search("MyCoolIdea|YourNet", line):
             continue
-        if words[0] == "train" and words[1:2] not in (["print_config"], ["reproduce"]):
-            words = [words[0], "with", *words[2:], *small]
+        goes_on = any(word.startswith("resume=") for word in words)
+        if words[0] == "train" and words[1:2] in ([], ["with"]) and not goes_on:
+            words = ["train", "with", *words[2:], *small]
         if "resume=last" in words:  # of a run that is complete
             words.append("trainer_args.max_epochs=6")
         command(*words)

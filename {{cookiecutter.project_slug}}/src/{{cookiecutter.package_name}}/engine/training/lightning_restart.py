@@ -126,17 +126,22 @@ def restore_metrics(model: LightningModule, states: dict[str, dict[str, Any]]) -
     return missing
 
 
-def restore_again(trainer: Trainer) -> None:
+def restore_again(trainer: Trainer, with_weights: bool) -> None:
     """Puts weights, optimizers, schedules and the states of callbacks back once more.
 
     `Trainer._run` (trainer/trainer.py) restores weights and callbacks before `on_fit_start`, and
     the rest before `on_train_start`: what a model resets or computes anew in these hooks replaces
     what was stored. `_CheckpointConnector.restore_training_state` would set the loops back as well.
     Can go when Lightning restores after these hooks.
+
+    Args:
+        trainer: about to train.
+        with_weights: False leaves the weights as the hooks have made them.
     """
     connector = trainer._checkpoint_connector
     connector.resume_start(trainer.ckpt_path, weights_only=True)
-    connector.restore_model()
+    if with_weights:
+        connector.restore_model()
     connector.restore_callbacks()
     for optimizer in trainer.optimizers:
         optimizer.state.clear()  # else it is in memory twice while it is loaded
