@@ -126,27 +126,39 @@ def restore_metrics(model: LightningModule, states: dict[str, dict[str, Any]]) -
     return missing
 
 
-def restore_again(trainer: Trainer, with_weights: bool) -> None:
+def restore_again(trainer: Trainer) -> None:
     """Puts weights, optimizers, schedules and the states of callbacks back once more.
 
     `Trainer._run` (trainer/trainer.py) restores weights and callbacks before `on_fit_start`, and
     the rest before `on_train_start`: what a model resets or computes anew in these hooks replaces
     what was stored. `_CheckpointConnector.restore_training_state` would set the loops back as well.
     Can go when Lightning restores after these hooks.
-
-    Args:
-        trainer: about to train.
-        with_weights: False leaves the weights as the hooks have made them.
     """
     connector = trainer._checkpoint_connector
     connector.resume_start(trainer.ckpt_path, weights_only=True)
-    if with_weights:
+    if not any(_brings_weights(c) for c in trainer.callbacks):  # type: ignore[attr-defined]
         connector.restore_model()
     connector.restore_callbacks()
     for optimizer in trainer.optimizers:
         optimizer.state.clear()  # else it is in memory twice while it is loaded
     connector.restore_optimizers_and_schedulers()
     connector.resume_end()
+
+
+def _brings_weights(callback: Callback) -> bool:
+    """Whether a callback of the user's may give the model weights that it has stored itself.
+
+    As an average does that is in the checkpoint for the weights, while they are in its own state.
+    """
+    cls = type(callback)
+    is_own = not cls.__module__.startswith((__name__.rpartition(".")[0], "pytorch_lightning."))
+    restores = (Callback.load_state_dict, Callback.on_load_checkpoint)
+    begins = (Callback.on_fit_start, Callback.on_train_start)
+    return (
+        is_own
+        and any(getattr(cls, hook.__name__) is not hook for hook in restores)
+        and any(getattr(cls, hook.__name__) is not hook for hook in begins)
+    )
 
 
 def start_epoch(trainer: Trainer, callbacks: list[Callback]) -> None:

@@ -111,7 +111,7 @@ class Restore:
             self._warn(unknown)
         _make_metrics(model, of_this_rank["metrics"])
         if not trainer.strategy.restore_checkpoint_after_setup:  # which loads in ways of its own
-            restore_again(trainer, with_weights=not any(map(_brings_weights, trainer.callbacks)))
+            restore_again(trainer)
         trainer.callback_metrics.update(state["callback_metrics"])
         if not is_same:
             processes = f"the run had {len(ranks)} processes, and has {trainer.world_size}"
@@ -170,22 +170,6 @@ def epoch_order(trainer: Trainer) -> dict[str, Any]:
         "accumulate_grad_batches": trainer.accumulate_grad_batches,
         "batches": trainer.num_training_batches,
     }
-
-
-def _brings_weights(callback: Callback) -> bool:
-    """Whether a callback of the user's may give the model weights that it has stored itself.
-
-    As an average does that is in the checkpoint for the weights, while they are in its own state.
-    """
-    cls = type(callback)
-    is_own = not cls.__module__.startswith((__name__.rpartition(".")[0], "pytorch_lightning."))
-    restores = (Callback.load_state_dict, Callback.on_load_checkpoint)
-    begins = (Callback.on_fit_start, Callback.on_train_start)
-    return (
-        is_own
-        and any(getattr(cls, hook.__name__) is not hook for hook in restores)
-        and any(getattr(cls, hook.__name__) is not hook for hook in begins)
-    )
 
 
 def _with_epoch_start(trainer: Trainer) -> list[Callback]:
