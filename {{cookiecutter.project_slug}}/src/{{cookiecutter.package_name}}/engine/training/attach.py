@@ -22,6 +22,7 @@ from .ending import EndWithinEpoch
 from .finite import FiniteLoss
 from .monitor import MonitorExists, command_without_monitor
 from .own_loaders import BatchSizes
+from .profile import ProfileReport
 from .progress import EpochReport, ProgressBar
 from .readable import ReadableCheckpoints
 from .reconfigure import Reconfigure
@@ -92,6 +93,8 @@ def make_callbacks(
     command = command_without_monitor(invocation)
     callbacks += [BatchSizes(), FiniteLoss(monitor), MonitorExists(monitor, command)]
     callbacks += [EndWithParent(), means, SpeedReport(means), ReadableCheckpoints(), WholeEpochs()]
+    if trainer_args.get("profiler"):
+        callbacks.append(ProfileReport(folder))
     if compile_model:
         callbacks.append(Compile())
     if trainer_args.get("enable_progress_bar") is not False:

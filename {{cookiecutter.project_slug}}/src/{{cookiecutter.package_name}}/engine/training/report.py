@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Trainer
-from pytorch_lightning.profilers import PassThroughProfiler
 from torch.utils.data import DataLoader
 
 from ..config.signatures import complete
@@ -17,7 +16,6 @@ from ..runs.provenance import fingerprint, machine
 from ..runs.trial import trial_setting
 from .progress import last_values
 from .speed import SpeedReport
-from .trainer import report_profile
 
 
 def training_record(
@@ -50,8 +48,6 @@ def report_training(
     info: dict[str, Any],
 ) -> dict[str, float]:
     """Says how the run went; returns the last value of each metric, and the best score."""
-    if not isinstance(trainer.profiler, PassThroughProfiler):  # type: ignore[attr-defined]
-        report_profile(trainer, folder)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, SpeedReport):
             info["speed"] = callback.report

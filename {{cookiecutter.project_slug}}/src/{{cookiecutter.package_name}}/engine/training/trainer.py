@@ -13,10 +13,8 @@ from typing import Any
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.profilers import Profiler
 
 from ..errors import UserError, refusals
-from ..processes import say
 from ..runs.checkpoint_file import AtomicCheckpointIO, read_checkpoint, resume_state
 from .checkpoints import Checkpoints, checkpoints_of
 from .lightning_internals import empty_hooks_skipped
@@ -161,24 +159,3 @@ def _disk_problems(folder: Path | None) -> Iterator[None]:
         ) from error
     finally:
         threading.excepthook = before
-
-
-def report_profile(trainer: Trainer, folder: Path | None) -> None:
-    """Shows the costliest actions of a profiled run, and writes all of them into its folder."""
-    profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]
-    say(_profile(profiler))
-    if folder and trainer.is_global_zero:
-        (folder / "profile.txt").write_text(profiler.summary(), encoding="utf-8")
-
-
-def _profile(profiler: Profiler) -> str:
-    """The costliest actions of Lightning's simple profiler; other profilers speak themselves."""
-    durations = getattr(profiler, "recorded_durations", None)
-    if not durations:
-        return profiler.summary()
-    totals = sorted(((sum(times), name) for name, times in durations.items()), reverse=True)
-    lines = [f"{'seconds':>8}  {'calls':>6}  action (they contain each other; all: profile.txt)"]
-    lines += [
-        f"{total:8.3f}  {len(durations[name]):6d}  {name[:70]}" for total, name in totals[:20]
-    ]
-    return "\n".join(lines)
