@@ -190,5 +190,7 @@ def test_its_own_tests_pass(covered, installed):
     done = project("python", "-m", *words, cwd=project.path, PYTHONDONTWRITEBYTECODE="1")
     assert re.search(r"^\d+ passed(, \d+ skipped)? in", done.stdout, re.MULTILINE), done.stdout
     skipped = re.findall(r"^SKIPPED .*", done.stdout, re.MULTILINE)
-    # `CustomDataset` has no `__getitems__`, so no whole batches to compare its examples with.
-    assert all("it reads one example at a time" in line for line in skipped), skipped
+    # `CustomDataset` has no `__getitems__`, so no whole batches to compare its examples with, and
+    # no starter a `test_step`: that is for the models of whoever moves in.
+    known = re.compile("it reads one example at a time|TestStep fits no model that is here")
+    assert all(map(known.search, skipped)), skipped
