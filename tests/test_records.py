@@ -236,7 +236,8 @@ def test_an_evaluation_keeps_only_sources_that_are_not_its_runs(run, copy_projec
 
 
 def test_a_queued_run_has_a_start_when_it_starts(run):
-    run(f"{TRAIN} seed=3".replace("train", "train -q", 1))
+    said = run(f"{TRAIN} seed=3".replace("train", "train -q", 1))
+    assert said == "queued Tiny/1: `train with resume=Tiny/1` starts it\n"
     assert "QUEUED" in row(run("evaluate runs"), "Tiny/1")
     assert "queue_time" in read(run.runs / "1/run.json")
     assert "there is nothing to clean" in run("evaluate clean with yes=True")

@@ -36,6 +36,7 @@ from typing import Any
 from ..config.invocation import Invocation
 from ..config.sacred_internals import RunObserver, as_json
 from ..errors import UserError, refusals
+from ..processes import say
 from .files import plain, refuse_links, refuse_links_in, write_json
 from .lock import lock
 from .metrics_file import read_metrics
@@ -111,6 +112,8 @@ class RunFolder(RunObserver):
             record = {"experiment": ex_info, "command": command, "host": host_info}
             record |= {"meta": meta_info, "queue_time": queue_time.isoformat()}
             self._update(record | {"status": "QUEUED"})
+        name = f"{self.basedir.name}/{self._folder.name}"
+        say(f"queued {name}: `train with resume={name}` starts it")
         return self._folder.name
 
     def started_event(
