@@ -240,6 +240,11 @@ class RunFolder(RunObserver):
         attempts = [*earlier, last | end | {"why": why}]
         with self._noting_problems():
             self._update(end | more | {"attempts": attempts})
+            if self.stored and self.stored.record["status"] == "QUEUED":
+                has_begun = any(self._folder.glob("checkpoints/*.ckpt")) or status == "COMPLETED"
+                if not has_begun:
+                    self.record = self.stored.record
+                    self._update({"attempts": attempts})
             with contextlib.suppress(ValueError, LookupError, TypeError):  # damaged: readers say so
                 read_metrics(self._folder)  # makes metrics.json
 
