@@ -78,6 +78,8 @@ def damaged(tmp_path_factory):
     shutil.rmtree(runs / "1" / "sources")
     run = runs.parent / "Sound" / "1"
     shutil.copytree(runs / "1", run)
+    for limit in ("limit_train_batches", "limit_val_batches"):  # else it is a trial run
+        put(run / "config.json", ("trainer_args", limit), 1.0)
     shutil.copytree(run, run.with_name("2"))
     put(run.with_name("2") / "config.json", ("seed",), 7)
     put(run.with_name("2") / "config.json", ("trainer_args", "max_epochs"), 9)

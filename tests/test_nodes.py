@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from pytorch_lightning import Trainer
 
@@ -41,6 +43,8 @@ NAMES = sorted({name for env in LAUNCHED.values() for name in env})
 
 @pytest.fixture
 def check(tree, monkeypatch, tmp_path):
+    # Lightning's LSFEnvironment sets variables itself, for good.
+    monkeypatch.setattr(os, "environ", os.environ.copy())
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

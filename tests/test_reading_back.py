@@ -142,7 +142,7 @@ def test_numbers_and_paths_of_other_kinds_are_made_plain(project, tmp_path):
 def test_a_model_is_rebuilt_from_the_hyperparameters_in_its_checkpoint(project, tmp_path):
     """Which keep tuples and integer keys; an argument may be called as one of Lightning's."""
     project.module("train", *DEBUG, "model_name=Shaped", cwd=tmp_path)
-    project.module("evaluate", cwd=tmp_path)
+    project.module("evaluate", "with", "run=Shaped/1", cwd=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_what_could_not_be_read_back_is_refused_by_name(project, forks, tmp_path
 
 def test_an_argument_that_the_model_does_not_save_has_its_default(project, tmp_path):
     project.module("train", *DEBUG, "model_name=Forgetful", cwd=tmp_path)
-    project.module("evaluate", cwd=tmp_path)
+    project.module("evaluate", "with", "run=Forgetful/1", cwd=tmp_path)
 
 
 def test_what_is_plain_in_essence():

@@ -78,13 +78,20 @@ def project(copy_project):
 def commands(project, forks, tmp_path):
     """Runs a command that succeeds: words -> what it printed; `refused`: one that does not."""
 
+    def the_run(words: tuple[str, ...]) -> list[str]:
+        """Names the run that is evaluated: trial runs are only found by name."""
+        if words[0] != "evaluate":
+            return [*words]
+        (model,) = (tmp_path / "model_data").glob("[A-Z]*")
+        return ["evaluate", "with", f"run={model.name}/1", *words[2:]]
+
     def run(*words: str) -> str:
-        return forks.run(project, *words, cwd=tmp_path)
+        return forks.run(project, *the_run(words), cwd=tmp_path)
 
     def refused(*words: str) -> str:
         log = tmp_path / "log.txt"
         before = log.stat().st_size
-        assert forks(project, tmp_path, list(words)) == 1
+        assert forks(project, tmp_path, the_run(words)) == 1
         printed = log.read_bytes()[before:].decode()
         assert "Traceback" not in printed
         return printed

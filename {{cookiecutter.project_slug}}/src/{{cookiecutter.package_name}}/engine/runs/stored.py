@@ -114,7 +114,9 @@ class Run:
 
         A preset `profile` does so as well, a profiler alone does not.
         """
-        if "profile" in ((self.record.get("meta") or {}).get("named_configs") or ()):
+        meta = self.record.get("meta")
+        presets = meta.get("named_configs") if isinstance(meta, dict) else None
+        if isinstance(presets, list) and "profile" in presets:
             return "profile"
         trainer_args = self.config.get("trainer_args")
         known: object = self.info.get("trial")  # what the training knew of the data's size
