@@ -170,9 +170,19 @@ def test_seeds_are_one_group_and_pairs_are_compared(runs_copy):
     assert re.search(r"\n +MNISTModel/1,2 +MNISTModel/3\n", "\n" + printed)
     assert re.search(r"test_loss +0\.5000 \+- 0\.3536 \(2\) +1\.0000\n", printed)
     assert re.search(r"model_args.hidden_dimension +784 +16\n", printed)
-    said = "test_loss: MNISTModel/3 - MNISTModel/1 = +0.7500 [+0.7500, +0.7500], zero is outside"
+    # The difference is the same for all examples, so that only the two seeds vary: 0.25 and 0.75
+    # have a standard error of 0.25, and Student's t with one degree of freedom a 97.5 % quantile
+    # of 12.7.
+    low, high, zero = re.search(
+        r"test_loss: MNISTModel/3 - MNISTModel/1,2 = \+0\.5000 \[(.*), (.*)\], zero is (\w+):",
+        printed,
+    ).groups()
+    assert float(low) == pytest.approx(0.5 - 0.25 * 12.7, abs=0.4)
+    assert float(high) == pytest.approx(0.5 + 0.25 * 12.7, abs=0.4)
+    assert zero == "inside"
+    said = "test_accuracy: MNISTModel/3 - MNISTModel/1,2 = +0.0000 [+0.0000, +0.0000]"
     assert said in printed
-    assert "test_accuracy: MNISTModel/3 - MNISTModel/1 = +0.0000 [+0.0000, +0.0000]" in printed
+    assert "MNISTModel/2 - MNISTModel/1" not in printed  # seeds of one configuration
 
     folder = runs.parent / "comparisons" / "1"
     with (folder / "comparison.csv").open(newline="") as file:
@@ -199,12 +209,30 @@ def test_what_cannot_be_compared_is_refused(runs_copy, words):
 
 def test_no_interval_without_the_same_test_set(runs_copy):
     runs, evaluate = runs_copy
-    edit(runs / "2" / "evaluations" / "1" / "info.json", fingerprint={"other": "file"})
-    shutil.rmtree(runs / "3" / "evaluations")
-    printed = evaluate("compare", "with", "runs=1,2")
+    edit(runs / "3" / "evaluations" / "1" / "info.json", fingerprint={"other": "file"})
+    printed = evaluate("compare", "with", "runs=1,3")
     assert "no interval, because their test sets or evaluators are not the same" in printed
-    printed = evaluate("compare", "with", "runs=[1,3]")
-    assert "no interval, because MNISTModel/3 is not evaluated" in printed
+    shutil.rmtree(runs / "3" / "evaluations")
+    printed = evaluate("compare", "with", "runs=1,3")
+    assert "MNISTModel/3: no interval, because MNISTModel/3 is not evaluated" in printed
+
+
+def test_seeds_of_one_configuration_are_not_compared(runs_copy):
+    _, evaluate = runs_copy
+    assert "interval" not in evaluate("compare", "with", "runs=1,2")
+
+
+def test_of_many_groups_each_is_compared_with_the_best(runs_copy):
+    runs, evaluate = runs_copy
+    best = min("123", key=lambda n: read(runs / n / "run.json")["result"]["best_val_loss"])
+    for number in range(4, 25):
+        shutil.copytree(runs / "3", runs / str(number))
+        edit(runs / str(number) / "config.json", threads=number)
+    printed = evaluate("compare", "with", "runs=all")
+    names = {"1": "1,2", "2": "1,2", "3": "3"}
+    said = f"23 groups: each against the best one only, MNISTModel/{names[best]}"
+    assert said in printed
+    assert printed.count("  test_loss: ") == 22
 
 
 def test_the_bootstrap_agrees_with_theory(tree):
@@ -280,3 +308,15 @@ def test_the_interval_of_many_examples_is_that_of_resampling(tree):
         resampled = bootstrap.paired_bootstrap(differences)
     width = resampled[1] - resampled[0]
     assert (np.abs(ends - resampled) < 0.1 * width).all()
+
+
+def test_several_seeds_of_two_configurations(tree):
+    """Against the known interval: no difference of examples, five seeds on each side."""
+    bootstrap = tree("engine.reports.bootstrap")
+    seeds = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])[:, None]  # standard error 0.7071
+    one = bootstrap.paired_bootstrap(np.full((100, 1), 3.0), seeds=(seeds,))
+    assert one[:, 0] == pytest.approx([3 - 2.776 * 0.7071, 3 + 2.776 * 0.7071], abs=0.15)
+    both = bootstrap.paired_bootstrap(np.full((20_000, 1), 3.0), seeds=(seeds, seeds))
+    # Welch's interval for the same: 8 degrees of freedom, standard error 1. Behrens and Fisher's
+    # is somewhat wider.
+    assert 2.306 <= (both[1, 0] - both[0, 0]) / 2 <= 3.0

@@ -1,4 +1,4 @@
-"""Whether two runs differ on the same test examples, or only by the choice of these."""
+"""Whether two configurations differ on the same test examples, or by the choice of these only."""
 
 from __future__ import annotations
 
@@ -12,46 +12,76 @@ from ..config.plain_values import with_lists
 from ..errors import UserError
 from ..runs.files import read_json, reading
 from ..runs.provenance import same_data
+from .comparison import group_name
 from .outcome import Outcome, read_per_example
 
 EXACT = 10_000  # examples up to which they are resampled; above, the mean's distribution is normal
+RESAMPLES = 2000
 
 
-def paired_bootstrap(differences: np.ndarray, resamples: int = 2000) -> np.ndarray:
+def paired_bootstrap(
+    differences: np.ndarray, draws: np.ndarray | None = None, seeds: tuple[np.ndarray, ...] = ()
+) -> np.ndarray:
     """95 % intervals of the means of paired differences, by the percentile method.
 
     The pairs are resampled, so that what makes an example hard for both runs cancels out. Source:
-    Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13. Resampling N examples
-    costs `resamples * N`; above `EXACT` examples the interval is that of the normal distribution to
-    which the resampled means converge (chapter 12), with the bootstrap's own standard error.
+    Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13. Above `EXACT` examples
+    the interval is that of the normal distribution to which the resampled means converge (chapter
+    12), with the bootstrap's own standard error.
+
+    Where a configuration was trained with several seeds, its mean over them varies as well: by
+    their standard error times a draw of Student's t with one degree of freedom less than there are
+    seeds, as in the fiducial solution of Behrens and Fisher for two means of unlike spreads.
 
     Args:
         differences: of N examples in M metrics, `(N, M)`.
-        resamples: of N examples each; always the same ones.
+        draws: the means of their resamples, `(R, M)`, where they are known; see `resampled`.
+        seeds: of each side that has several, the means over the examples, `(K, M)`.
 
     Returns:
         lower and upper ends, `(2, M)`.
     """
-    if len(differences) > EXACT:
-        half = 1.959964 * differences.std(0) / math.sqrt(len(differences))
-        ends: np.ndarray = differences.mean(0) + np.stack([-half, half])
-        return ends
-    generator, size = np.random.default_rng(1993), len(differences)
-    means = [differences[generator.integers(size, size=size)].mean(0) for _ in range(resamples)]
-    ends = np.percentile(means, [2.5, 97.5], axis=0)
+    mean, error = differences.mean(0), differences.std(0) / math.sqrt(len(differences))
+    if draws is None:
+        draws = resampled(differences)
+    generator = np.random.default_rng(1993)
+    if draws is None:
+        if not seeds:
+            return np.stack([mean - 1.959964 * error, mean + 1.959964 * error])
+        draws = mean + error * generator.standard_normal((RESAMPLES, len(mean)))
+    if seeds:
+        draws = np.tile(draws, (10, 1))  # the tails of t with few degrees of freedom are long
+    for means in seeds:
+        spread = means.std(0, ddof=1) / math.sqrt(len(means))
+        draws = draws + spread * generator.standard_t(len(means) - 1, (len(draws), 1))
+    ends: np.ndarray = np.percentile(draws, [2.5, 97.5], axis=0)
     return ends
+
+
+def resampled(values: np.ndarray) -> np.ndarray | None:
+    """The means of resampled examples, `(R, M)`; None where there are more than `EXACT` of them.
+
+    The resamples of equally many examples are the same ones, so that a difference of two means is
+    the mean of the differences: each run is resampled once, however many it is compared with.
+
+    Args:
+        values: of N examples in M metrics, `(N, M)`.
+    """
+    if len(values) > EXACT:
+        return None
+    generator, size = np.random.default_rng(1993), len(values)
+    return np.stack([values[generator.integers(size, size=size)].mean(0) for _ in range(RESAMPLES)])
 
 
 @dataclass(frozen=True)
 class Interval:
-    """How much larger a metric is in one run than in another, on the same test examples."""
+    """How much larger a metric is for one configuration than for another, on the same examples."""
 
     metric: str
     difference: float
     low: float
     high: float
-    runs: tuple[str, str]  # the second is subtracted
-    examples: int
+    names: tuple[str, str]  # the second is subtracted
 
     def __str__(self) -> str:
         if not math.isfinite(self.high - self.low):
@@ -61,49 +91,101 @@ class Interval:
         else:
             verdict = "outside: they differ"
         return (
-            f"{self.metric}: {' - '.join(self.runs)} = {self.difference:+.4f} "
+            f"{self.metric}: {' - '.join(self.names)} = {self.difference:+.4f} "
             f"[{self.low:+.4f}, {self.high:+.4f}], zero is {verdict}"
         )
 
 
-def intervals(first: Outcome, other: Outcome) -> list[Interval]:
+class Sample:
+    """What one configuration has for each test example: the mean over its seeds.
+
+    Args:
+        group: runs that differ in nothing but their seed.
+
+    Attributes:
+        problem: why there is none, in words; "".
+        members: the runs that it is of: those with a current evaluation on the test set of the
+            first of them.
+    """
+
+    def __init__(self, group: list[Outcome]):
+        self.problem, self.members = "", []
+        problems = []
+        for outcome in group:
+            if problem := self._problem_of(outcome):
+                problems.append(problem)
+            else:
+                self.members.append(outcome)
+        if not self.members:
+            self.problem = problems[0]
+            return
+        tables = [read_per_example(_folder(o) / "per_example.csv") for o in self.members]
+        self.metrics = [name for name in tables[0] if all(name in table for table in tables)]
+        values = [np.column_stack([table[name] for name in self.metrics]) for table in tables]
+        self.examples = {len(one) for one in values}
+        if len(self.examples) > 1:
+            self.problem = f"{self.name} have different numbers of test examples"
+            return
+        with np.errstate(invalid="ignore"):  # where an example's loss is infinite
+            self.values = np.mean(np.stack(values), axis=0)
+            self.by_seed = np.stack([one.mean(0) for one in values])
+            self.draws = resampled(self.values)
+
+    @property
+    def name(self) -> str:
+        return group_name(self.members)
+
+    def _problem_of(self, outcome: Outcome) -> str:
+        if outcome.evaluation is None:
+            return f"{outcome.name} is not evaluated"
+        if outcome.is_outdated:
+            return f"the evaluation of {outcome.name} is out of date"
+        file = outcome.evaluation.path / "per_example.csv"
+        if not file.exists():
+            return f"there is no {file}: evaluate again"
+        if self.members and not _same_test_set(self.members[0], outcome):
+            return f"the test set or evaluator of {outcome.name} is another one"
+        return ""
+
+
+def intervals(first: Sample, other: Sample) -> list[Interval]:
     """`other` less `first`, for each metric that both have for each test example.
 
     Raises:
         UserError: why they cannot be compared.
     """
-    both, what = (other, first), f"{other.name} - {first.name}: no interval, because"
-    folders = []
-    for outcome in both:
-        if outcome.evaluation is None:
-            raise UserError(f"{what} {outcome.name} is not evaluated")
-        if outcome.is_outdated:
-            raise UserError(f"{what} the evaluation of {outcome.name} is out of date")
-        folders.append(outcome.evaluation.path)
-    if not _same_test_set(both, folders):
+    names = other.name, first.name
+    what = f"{' - '.join(names)}: no interval, because"
+    if not _same_test_set(first.members[0], other.members[0]):
         raise UserError(f"{what} their test sets or evaluators are not the same")
-    files = [folder / "per_example.csv" for folder in folders]
-    if missing := [str(file) for file in files if not file.exists()]:
-        raise UserError(f"{what} there is no {' and no '.join(missing)}: evaluate again")
-    tables = [read_per_example(file) for file in files]
-    names = [name for name in tables[0] if name in tables[1]]
-    if not names:
+    metrics = [name for name in other.metrics if name in first.metrics]
+    if not metrics:
         raise UserError(f"{what} they have no metric in common for each example")
-    ours, theirs = (np.column_stack([table[name] for name in names]) for table in tables)
-    if len(ours) != len(theirs) or not len(ours):
-        raise UserError(f"{what} they have {len(ours)} and {len(theirs)} test examples")
-    with np.errstate(invalid="ignore"):  # where an example's loss is infinite
-        differences = ours - theirs
-        ends = paired_bootstrap(differences)
-        columns = zip(names, differences.mean(0).tolist(), *ends.tolist(), strict=True)
-    runs = (other.name, first.name)
-    return [Interval(name, gap, low, high, runs, len(ours)) for name, gap, low, high in columns]
+    if first.examples != other.examples or first.examples == {0}:
+        counts = f"{max(other.examples)} and {max(first.examples)}"
+        raise UserError(f"{what} they have {counts} test examples")
+    ours, theirs = ([s.metrics.index(name) for name in metrics] for s in (other, first))
+    with np.errstate(invalid="ignore"):
+        differences = other.values[:, ours] - first.values[:, theirs]
+        draws = None
+        if other.draws is not None and first.draws is not None:
+            draws = other.draws[:, ours] - first.draws[:, theirs]
+        sides = (other.by_seed[:, ours], first.by_seed[:, theirs])
+        ends = paired_bootstrap(differences, draws, tuple(m for m in sides if len(m) > 1))
+        columns = zip(metrics, differences.mean(0).tolist(), *ends.tolist(), strict=True)
+    return [Interval(name, gap, low, high, names) for name, gap, low, high in columns]
 
 
-def _same_test_set(outcomes: tuple[Outcome, ...], folders: list[Path]) -> bool:
+def _folder(outcome: Outcome) -> Path:
+    assert outcome.evaluation, "of one that is evaluated"
+    return outcome.evaluation.path
+
+
+def _same_test_set(*outcomes: Outcome) -> bool:
     """Whether two evaluations are on the same examples (besides how many there are)."""
     described, hashes = [], []
-    for outcome, folder in zip(outcomes, folders, strict=True):
+    for outcome in outcomes:
+        folder = _folder(outcome)
         config, info = (read_json(folder / name) for name in ("config.json", "info.json"))
         with reading(folder / "info.json"):
             hashes.append({str(name): value for name, value in info["fingerprint"].items()})
