@@ -101,7 +101,8 @@ def test_threads_are_the_configurations(train, tmp_path):
         assert f"on {threads} thread" in printed
         info = read(tmp_path / f"model_data/MNISTModel/{number}/info.json")
         assert info["machine"]["threads"] == info["speed"]["threads"] == threads
-        printed = train("evaluate", "with", "evaluator_name=CountsThreads", cwd=tmp_path)
+        run = f"run={number}"
+        printed = train("evaluate", "with", run, "evaluator_name=CountsThreads", cwd=tmp_path)
         assert f"threads  {threads}.0000" in printed
 
 
@@ -173,9 +174,9 @@ def test_data_in_memory_holds_nothing_up(train, tmp_path):
 
 
 def test_compiled_is_the_same_model(train, tmp_path):
-    for words in ([], ["compile=True"]):
+    for number, words in enumerate(([], ["compile=True"]), start=1):
         train("train", *DEBUG, *words, cwd=tmp_path)
-        train("evaluate", cwd=tmp_path)
+        train("evaluate", "with", f"run={number}", cwd=tmp_path)
     runs = [tmp_path / f"model_data/MNISTModel/{number}" for number in (1, 2)]
     results = [read(run / "run.json")["result"] for run in runs]
     assert results[0] == pytest.approx(results[1], rel=1e-4)
