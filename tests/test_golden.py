@@ -74,7 +74,10 @@ def test_old_runs_are_listed_and_compared(old_runs):
     compared = old_runs("evaluate", "compare", "with", "runs=[1,2]")
     row = next(line for line in compared.splitlines() if line.startswith("test_accuracy"))
     assert row.split(maxsplit=1)[1] == "0.2145 +- 0.0700 (2)"
-    assert "[" in compared.partition("paired bootstrap")[2]
+    # Two seeds of one configuration are not compared example by example.
+    assert "interval" not in compared
+    compared = old_runs("evaluate", "compare", "with", "runs=1,3")
+    assert "no interval, because MNISTModel/3 is not evaluated" in compared
 
 
 def test_an_old_run_is_evaluated(old_runs):

@@ -110,16 +110,16 @@ class Sample:
 
     def __init__(self, group: list[Outcome]):
         self.problem, self.members = "", []
-        problems = []
+        tables, problems = [], []
         for outcome in group:
-            if problem := self._problem_of(outcome):
-                problems.append(problem)
-            else:
+            try:
+                tables.append(self._table_of(outcome))
                 self.members.append(outcome)
+            except UserError as problem:  # of a damaged evaluation, too
+                problems.append(str(problem))
         if not self.members:
             self.problem = problems[0]
             return
-        tables = [read_per_example(_folder(o) / "per_example.csv") for o in self.members]
         self.metrics = [name for name in tables[0] if all(name in table for table in tables)]
         values = [np.column_stack([table[name] for name in self.metrics]) for table in tables]
         self.examples = {len(one) for one in values}
@@ -135,17 +135,17 @@ class Sample:
     def name(self) -> str:
         return group_name(self.members)
 
-    def _problem_of(self, outcome: Outcome) -> str:
+    def _table_of(self, outcome: Outcome) -> dict[str, np.ndarray]:
         if outcome.evaluation is None:
-            return f"{outcome.name} is not evaluated"
+            raise UserError(f"{outcome.name} is not evaluated")
         if outcome.is_outdated:
-            return f"the evaluation of {outcome.name} is out of date"
+            raise UserError(f"the evaluation of {outcome.name} is out of date")
         file = outcome.evaluation.path / "per_example.csv"
         if not file.exists():
-            return f"there is no {file}: evaluate again"
+            raise UserError(f"there is no {file}: evaluate again")
         if self.members and not _same_test_set(self.members[0], outcome):
-            return f"the test set or evaluator of {outcome.name} is another one"
-        return ""
+            raise UserError(f"the test set or evaluator of {outcome.name} is another one")
+        return read_per_example(file)
 
 
 def intervals(first: Sample, other: Sample) -> list[Interval]:
