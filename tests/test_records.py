@@ -280,6 +280,7 @@ def test_a_renamed_folder_is_named_as_it_is_and_its_model_as_it_was(run):
     assert row(listed, "Other/1")
     assert "out of date" not in listed
     assert "run    Other/1 (COMPLETED)" in run("evaluate with run=Other/1")
+    assert "arguments of Tiny (" in run("evaluate help model_args with run=Other/1")
     assert "done   0 runs evaluated" in run("evaluate with runs=all")
     run("train with resume=Other/1 trainer_args.max_epochs=2")
     assert not run.runs.exists()

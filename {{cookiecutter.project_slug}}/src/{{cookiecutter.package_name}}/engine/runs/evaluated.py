@@ -20,4 +20,4 @@ def evaluated_classes(config: Mapping[str, Any]) -> dict[str, str]:
             run = find_run(config["log_dir"], config["run"], config["model_name"])
     except UserError:
         return {}
-    return {"model_name": run.path.parent.name, "dataset_name": run.config["dataset_name"]}
+    return {"model_name": run.model_name, "dataset_name": run.config["dataset_name"]}
