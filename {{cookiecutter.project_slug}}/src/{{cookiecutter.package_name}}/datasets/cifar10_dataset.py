@@ -82,8 +82,9 @@ class CIFAR10Dataset(ImagesInMemory):
         folder, names = Path(data_dir), [name for part in FILES.values() for name in part]
         if not all((folder / name).exists() for name in names):
             archive = folder / ARCHIVE
+            if archive.exists():  # else it is checked while it comes
+                check(archive, MD5)
             fetch([f"{mirror}{ARCHIVE}" for mirror in MIRRORS], archive, MD5, SIZE)
-            check(archive, MD5)
             with FileLock(f"{archive}.lock"), tarfile.open(archive) as packed:
                 for name in names:  # these and no others, each whole or not at all
                     part = folder / f"{name}.part"

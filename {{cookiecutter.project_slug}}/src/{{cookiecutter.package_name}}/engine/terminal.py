@@ -9,18 +9,36 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 
-class Terminal:
-    """A stream whose other end may go: a closed terminal, `| head`, a full disk.
-
-    From then on nothing is shown, and the command goes on: what a run prints is in its folder
-    as well. Everything else of the stream (`isatty`, `fileno`, ...) is its own.
+class Stream:
+    """Stands for stdout or stderr; what a subclass does not do (`isatty`, ...) is the stream's own.
 
     Args:
-        stream: stdout or stderr.
+        stream: that is stood for.
     """
 
     def __init__(self, stream: TextIO):
         self.stream = stream
+
+    def write(self, text: str) -> int:
+        return self.stream.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+class Terminal(Stream):
+    """A stream whose other end may go: a closed terminal, `| head`, a full disk.
+
+    From then on nothing is shown, and the command goes on: what a run prints is in its folder
+    as well.
+    """
 
     def write(self, text: str) -> int:
         try:
@@ -41,16 +59,6 @@ class Terminal:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.stream.fileno())
             os.close(nowhere)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.write(line)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.stream)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
 
 
 @contextlib.contextmanager

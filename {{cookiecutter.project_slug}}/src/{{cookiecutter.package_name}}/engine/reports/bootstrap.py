@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -122,8 +121,8 @@ class Sample:
             return
         self.metrics = [name for name in tables[0] if all(name in table for table in tables)]
         values = [np.column_stack([table[name] for name in self.metrics]) for table in tables]
-        self.examples = {len(one) for one in values}
-        if len(self.examples) > 1:
+        self.examples = len(values[0])
+        if any(len(one) != self.examples for one in values):
             self.problem = f"{self.name} have different numbers of test examples"
             return
         with np.errstate(invalid="ignore"):  # where an example's loss is infinite
@@ -161,8 +160,8 @@ def intervals(first: Sample, other: Sample) -> list[Interval]:
     metrics = [name for name in other.metrics if name in first.metrics]
     if not metrics:
         raise UserError(f"{what} they have no metric in common for each example")
-    if first.examples != other.examples or first.examples == {0}:
-        counts = f"{max(other.examples)} and {max(first.examples)}"
+    if first.examples != other.examples or not first.examples:
+        counts = f"{other.examples} and {first.examples}"
         raise UserError(f"{what} they have {counts} test examples")
     ours, theirs = ([s.metrics.index(name) for name in metrics] for s in (other, first))
     with np.errstate(invalid="ignore"):
@@ -176,16 +175,12 @@ def intervals(first: Sample, other: Sample) -> list[Interval]:
     return [Interval(name, gap, low, high, names) for name, gap, low, high in columns]
 
 
-def _folder(outcome: Outcome) -> Path:
-    assert outcome.evaluation, "of one that is evaluated"
-    return outcome.evaluation.path
-
-
 def _same_test_set(*outcomes: Outcome) -> bool:
     """Whether two evaluations are on the same examples (besides how many there are)."""
     described, hashes = [], []
     for outcome in outcomes:
-        folder = _folder(outcome)
+        assert outcome.evaluation, "a sample has runs only that are evaluated"
+        folder = outcome.evaluation.path
         config, info = (read_json(folder / name) for name in ("config.json", "info.json"))
         with reading(folder / "info.json"):
             hashes.append({str(name): value for name, value in info["fingerprint"].items()})

@@ -6,9 +6,10 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
+
+from ..terminal import Stream
 
 
 class Output:
@@ -106,23 +107,14 @@ class _Line:
         return "".join(finished)
 
 
-class _Tee:
-    """A stream that is copied; everything else of it (`isatty`, `fileno`, ...) is its own."""
+class _Tee(Stream):
+    """A stream that is copied."""
 
     def __init__(self, stream: TextIO, output: Output):
-        self.stream, self.output = stream, output
+        super().__init__(stream)
+        self.output = output
 
     def write(self, text: str) -> int:
-        count = self.stream.write(text)
+        count = super().write(text)
         self.output.write(text)
         return count
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.write(line)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.stream)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)

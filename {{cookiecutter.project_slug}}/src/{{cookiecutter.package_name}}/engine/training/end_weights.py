@@ -9,6 +9,8 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
 
+from .own_callbacks import has_hook, is_users
+
 logger = logging.getLogger(__name__)
 REPLACED = "weights_replaced_by"  # key of a checkpoint
 
@@ -62,12 +64,9 @@ class EndWeights(Callback):
 
 
 def _may_replace(callback: Callback) -> bool:
-    cls = type(callback)
     if isinstance(callback, (WeightAveraging, StochasticWeightAveraging)):
         return True
-    known = (__name__.rpartition(".")[0], "pytorch_lightning.")
-    is_own = not cls.__module__.startswith(known)
-    return is_own and cls.on_train_end is not Callback.on_train_end
+    return is_users(callback) and has_hook(callback, "on_train_end")
 
 
 def _equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

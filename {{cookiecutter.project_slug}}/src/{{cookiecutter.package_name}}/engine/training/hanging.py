@@ -20,7 +20,7 @@ from pytorch_lightning import Trainer
 
 from ..config.invocation import Invocation
 from ..processes import stop_signals, takes_signals
-from .checkpoints import Checkpoints
+from .checkpoints import checkpoints_of
 
 POLL_S = 0.5
 SECOND_S = 0.5  # after which another Ctrl-C is a second one, and not the same passed on
@@ -110,8 +110,8 @@ def _position(trainer: Trainer) -> tuple[int, int]:
 
 
 def _is_saving(trainer: Trainer) -> bool:
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    return any(isinstance(c, Checkpoints) and c.saving is not None for c in callbacks)
+    checkpoints = checkpoints_of(trainer)
+    return checkpoints is not None and checkpoints.saving is not None
 
 
 def record_end(invocation: Invocation, why: str, failed: bool = False) -> None:

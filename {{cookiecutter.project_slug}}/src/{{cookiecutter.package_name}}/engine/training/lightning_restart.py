@@ -17,6 +17,8 @@ from pytorch_lightning.trainer import call
 from torch import Tensor
 from torchmetrics import Metric
 
+from .own_callbacks import has_hook, is_users
+
 
 def epoch_sums(trainer: Trainer) -> list[dict[str, Any]]:
     """What `self.log` has accumulated in this epoch, in this process, as plain values.
@@ -150,14 +152,10 @@ def _brings_weights(callback: Callback) -> bool:
 
     As an average does that is in the checkpoint for the weights, while they are in its own state.
     """
-    cls = type(callback)
-    is_own = not cls.__module__.startswith((__name__.rpartition(".")[0], "pytorch_lightning."))
-    restores = (Callback.load_state_dict, Callback.on_load_checkpoint)
-    begins = (Callback.on_fit_start, Callback.on_train_start)
     return (
-        is_own
-        and any(getattr(cls, hook.__name__) is not hook for hook in restores)
-        and any(getattr(cls, hook.__name__) is not hook for hook in begins)
+        is_users(callback)
+        and has_hook(callback, "load_state_dict", "on_load_checkpoint")
+        and has_hook(callback, "on_fit_start", "on_train_start")
     )
 
 

@@ -13,6 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from ..config.checks import listed
 from ..config.compose import flat
 from ..config.invocation import Invocation
+from ..contracts import is_defined_by_user
 from ..errors import UserError
 from ..plugins import load
 from .logged_names import LoggedNames, mistyped
@@ -30,17 +31,13 @@ def check_monitor(invocation: Invocation, config: dict[str, Any]) -> None:
     """
     model = load("model", config["model_name"])
     is_asked = "monitor" in invocation.overrides or config["early_stopping_patience"] is not None
-    validates = "validation_step" in {name for base in _own(model) for name in vars(base)}
+    validates = is_defined_by_user("validation_step", model)
     if invocation.reproduced or not (is_asked or (validates and not invocation.resumed)):
         return
     callbacks = [load("callback", name) for name in listed(config["callback_names"])]
     names = LoggedNames([model, *callbacks])
     if not names.may_have(config["monitor"]):
         raise refusal(command_without_monitor(invocation), config["monitor"], names.known())
-
-
-def _own(model: type) -> list[type]:
-    return [base for base in model.__mro__ if not base.__module__.startswith("pytorch_lightning.")]
 
 
 def refusal(command: str, monitor: str, known: Iterable[str]) -> UserError:

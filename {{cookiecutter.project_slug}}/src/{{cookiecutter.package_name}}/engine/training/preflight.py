@@ -57,10 +57,10 @@ def check_training(invocation: Invocation, config: dict[str, Any]) -> dict[str, 
         invocation.resumed = replace(resumed, changes=changes)
         refuse_links_in(resumed.run.path)
     basedir = Path(config["log_dir"], config["model_name"])
-    queued = resumed.run if resumed and resumed.run.status == "QUEUED" else None
-    observer = RunFolder(basedir, queued, recorded)
-    if resumed and not queued:
-        observer = ResumedFolder(resumed.run, changes, recorded)
+    if resumed and resumed.run.status != "QUEUED":
+        observer: RunFolder = ResumedFolder(resumed.run, changes, recorded)
+    else:
+        observer = RunFolder(basedir, resumed and resumed.run, recorded)
     invocation.experiment.observers[:] = [observer]
     return {"trainer_args": started}
 

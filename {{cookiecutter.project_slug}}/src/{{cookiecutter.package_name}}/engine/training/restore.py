@@ -33,6 +33,7 @@ from .lightning_restart import (
     start_epoch,
 )
 from .outside_state import OutsideState
+from .own_callbacks import OURS, has_hook
 from .own_loaders import begin_behind, orders_unknown
 from .random_states import set_random_states
 from .save_points import HasRankState, SavePoint
@@ -177,12 +178,11 @@ def _with_epoch_start(trainer: Trainer) -> list[Callback]:
 
     Not our own, nor Lightning's `LearningRateMonitor`, which would log a point twice.
     """
-    ours = __name__.rpartition(".")[0]
     return [
         callback
         for callback in trainer.callbacks  # type: ignore[attr-defined]
-        if type(callback).on_train_epoch_start is not Callback.on_train_epoch_start
-        and not type(callback).__module__.startswith(ours)
+        if has_hook(callback, "on_train_epoch_start")
+        and not type(callback).__module__.startswith(OURS)
         and not isinstance(callback, LearningRateMonitor)
     ]
 
